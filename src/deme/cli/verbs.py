@@ -1,0 +1,5 @@
+"""Importing this module registers every verb."""
+
+from . import decouple, doctor, evaluate, init, merge, report, run, sample, search
+
+__all__ = ["decouple", "doctor", "evaluate", "init", "merge", "report", "run", "sample", "search"]

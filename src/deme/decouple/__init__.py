@@ -1,0 +1,44 @@
+"""Decouple: one expert per timestep range, each protected from forgetting.
+
+==========================  ====================================================================
+:class:`Partition`          half-open timestep ranges that cover ``[0, T)``
+:class:`TimestepSampler`    own range with probability 1 − p, everything with p (Eq. 6)
+:func:`expert_loss`         denoising plus consistency to the frozen pretrained model (Eq. 5)
+:class:`ChannelProjection`  ``P(F) = W·F`` on the channel axis, from the identity
+:func:`attach_projections`  puts projections into a network; :func:`fold_projections` absorbs them
+:func:`train_expert`        the one training loop
+:func:`validation_losses`   the loss on every range, with fixed noise
+==========================  ====================================================================
+"""
+
+from .config import DecoupleConfig
+from .expert import ExpertSpec, experts_of
+from .loss import expert_loss
+from .partition import Partition, TimestepRange
+from .projection import (
+    ChannelProjection,
+    attach_projections,
+    fold_projections,
+    restore_projections,
+)
+from .timesteps import TimestepSampler
+from .training import TrainingJob, TrainingResult, train_expert
+from .validation import validation_losses
+
+__all__ = [
+    "ChannelProjection",
+    "DecoupleConfig",
+    "ExpertSpec",
+    "Partition",
+    "TimestepRange",
+    "TimestepSampler",
+    "TrainingJob",
+    "TrainingResult",
+    "attach_projections",
+    "expert_loss",
+    "experts_of",
+    "fold_projections",
+    "restore_projections",
+    "train_expert",
+    "validation_losses",
+]

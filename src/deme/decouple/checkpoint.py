@@ -1,0 +1,121 @@
+"""Training checkpoints: a folder that is complete or absent, checked by hash when read.
+
+``checkpoints/step-000500/`` holds ``network.safetensors`` (as trained, projections included),
+``ema.safetensors``, ``optimizer.safetensors`` (in the last checkpoint only) and ``state.json``
+with the step, the losses so far and a hash of each file. No generator state is needed: draws
+derive from the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import StorageError
+from ..files import atomic_path, hash_file, read_json, remove, write_json
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a training needs to go on as if never stopped."""
+
+    step: int
+    network: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | None) -> Path:
+    """Writes a checkpoint, then strips older ones of their optimizer and drops the oldest.
+
+    Args:
+        folder: the training's ``checkpoints`` folder.
+        checkpoint: what to keep.
+        total_limit: how many checkpoints stay; None keeps all.
+
+    """
+    target = folder / f"step-{checkpoint.step:06d}"
+    parts = {
+        "network.safetensors": checkpoint.network,
+        "ema.safetensors": checkpoint.ema,
+        OPTIMIZER_FILE: checkpoint.optimizer,
+    }
+    with atomic_path(target) as partial:
+        partial.mkdir()
+        hashes = {}
+        for name, tensors in parts.items():
+            save_file({key: value.contiguous() for key, value in tensors.items()}, partial / name)
+            hashes[name] = hash_file(partial / name)
+        state = {"step": checkpoint.step, "files": hashes, **checkpoint.state}
+        write_json(partial / "state.json", state)
+    older = [path for path in list_checkpoints(folder) if path != target]
+    keep = len(older) if total_limit is None else total_limit - 1
+    for path in older:
+        remove(path / OPTIMIZER_FILE)
+    for path in older[: len(older) - keep]:
+        remove(path)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint folders in order of their step."""
+    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+
+
+def load_latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint, or None where there is none.
+
+    Raises:
+        StorageError: a file of it is missing, truncated or altered.
+
+    """
+    found = list_checkpoints(folder)
+    if not found:
+        return None
+    path = found[-1]
+    fix = f"delete {folder} and repeat the command: this training starts anew, all else is kept"
+    state = read_json(path / "state.json")
+    for name, digest in state["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise StorageError(f"The checkpoint {path} is incomplete: {name} is missing", fix=fix)
+        if hash_file(file) != digest:
+            raise StorageError(
+                f"The checkpoint {path} is damaged: {name} is truncated or altered", fix=fix
+            )
+    return Checkpoint(
+        step=state["step"],
+        network=load_file(path / "network.safetensors"),
+        ema=load_file(path / "ema.safetensors"),
+        optimizer=load_file(path / OPTIMIZER_FILE),
+        state={key: value for key, value in state.items() if key not in ("step", "files")},
+    )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's per-parameter state as named tensors."""
+    return {
+        f"{index}.{name}": value.detach().cpu()
+        for index, entry in optimizer.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts back what :func:`optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    full = optimizer.state_dict()
+    full["state"] = state
+    optimizer.load_state_dict(full)

@@ -1,0 +1,119 @@
+"""Configuration of the decouple stage. Defaults are METHOD's published recipe where it has one."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..config import Config
+from ..denoisers.contract import Placement
+from ..errors import ConfigError
+from .partition import Partition, TimestepRange
+from .weightings import WeightingName
+
+LearningRateSchedule = Literal["constant", "linear", "cosine"]
+
+
+class TrainingConfig(Config):
+    """What the one training loop is told; experts and baselines share it."""
+
+    steps: int = Field(default=20_000, ge=0)
+    """Optimizer steps for each expert (not micro-batches)."""
+    batch_size: int = Field(default=64, ge=1)
+    """Images in one micro-batch of one process."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Micro-batches in one optimizer step."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """AdamW's rate."""
+    lr_scheduler: LearningRateSchedule = "constant"
+    """How the rate goes over the steps after the warm-up: constant, or down to 0."""
+    lr_warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the rate rises from 0."""
+    adam_beta1: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of AdamW's first moment."""
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of AdamW's second moment."""
+    adam_weight_decay: float = Field(default=1e-6, ge=0)
+    """AdamW's weight decay."""
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    """AdamW's ε."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    use_ema: bool = True
+    """The exponential moving average of the weights is the result."""
+    ema_max_decay: float = Field(default=0.9999, ge=0, lt=1)
+    """Upper bound of the average's decay."""
+    ema_inv_gamma: float = Field(default=1.0, gt=0)
+    """The decay at step k is min(max, 1 − (1 + k / inv_gamma)^−power)."""
+    ema_power: float = Field(default=0.75, gt=0)
+    """See ema_inv_gamma."""
+    weighting: WeightingName = "standard"
+    """Weight over t on the denoising loss."""
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = None
+    """None: what `accelerate config` says."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third slower."""
+    compile: bool = False
+    """torch.compile the network."""
+
+
+class DecoupleConfig(TrainingConfig):
+    """How experts are made."""
+
+    ranges: int | list[tuple[int, int]] = 4
+    """N equal ranges, or a list of [low, high) pairs that cover all timesteps."""
+    timestep_boundaries: list[int] | None = None
+    """Inner boundaries of the ranges, such as [250, 500, 750]; in place of `ranges`."""
+    p: float = Field(default=0.3, ge=0, le=1)
+    """Probability that a draw is from all timesteps and not from the expert's own range."""
+    draw_per: Literal["batch", "sample"] = "batch"
+    """Whether own-or-all is drawn once a batch (as published) or for each sample."""
+    antithetic: bool = True
+    """Half a batch at t, the other half mirrored within the range."""
+    consistency: float = Field(default=1.0, ge=0)
+    """Coefficient of the distance to the frozen pretrained model's prediction."""
+    projection: Placement = "foldable"
+    """Channel-wise projections: `foldable` (absorbed at the end), `block` (the paper's), `none`."""
+
+    @model_validator(mode="after")
+    def _one_way_to_say_ranges(self) -> DecoupleConfig:
+        if self.timestep_boundaries is not None and "ranges" in self.model_fields_set:
+            raise ValueError("give either ranges or timestep_boundaries, not both")
+        try:
+            if isinstance(self.ranges, int):
+                if self.ranges < 1:
+                    raise ValueError("ranges must be at least 1")
+            else:
+                self._listed_partition(max(high for _, high in self.ranges))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def _listed_partition(self, num_timesteps: int) -> Partition:
+        pairs = self.ranges if isinstance(self.ranges, list) else []
+        return Partition(tuple(TimestepRange(*pair) for pair in pairs), num_timesteps)
+
+    def partition(self, num_timesteps: int) -> Partition:
+        """The ranges for a model of ``T`` timesteps.
+
+        Raises:
+            ConfigError: they overlap, leave a gap, or do not end at ``T``.
+
+        """
+        if self.timestep_boundaries is not None:
+            return Partition.from_boundaries(self.timestep_boundaries, num_timesteps)
+        if isinstance(self.ranges, int):
+            return Partition.uniform(self.ranges, num_timesteps)
+        return self._listed_partition(num_timesteps)
+
+
+def learning_rate_factor(config: TrainingConfig, step: int) -> float:
+    """What the rate is multiplied by at optimizer step ``step`` in ``[0, steps)``."""
+    if step < config.lr_warmup_steps:
+        return (step + 1) / (config.lr_warmup_steps + 1)
+    if config.lr_scheduler == "constant":
+        return 1.0
+    done = (step - config.lr_warmup_steps) / max(config.steps - config.lr_warmup_steps, 1)
+    return 1 - done if config.lr_scheduler == "linear" else 0.5 * (1 + math.cos(math.pi * done))

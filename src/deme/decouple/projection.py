@@ -1,0 +1,117 @@
+"""Channel-wise projection ``P(F) = W·F``, started at the identity, in two placements.
+
+On the output of a linear or convolution layer it is absorbed exactly: ``W·(Kx + b) = (WK)x + Wb``.
+So the ``foldable`` placement trains ``W`` as a parametrization of the layer's own weights: the
+product is formed on the weights, not on the activations, which costs less and needs no more
+memory per sample; folding then only keeps the product. The paper's ``block`` placement puts ``W``
+after whole blocks, on the running hidden state and not on the skip tensors; it cannot be folded
+and stays in the model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ..denoisers import Denoiser
+from ..denoisers.contract import PROJECTIONS, PROJECTIONS_FILE, Placement
+
+
+class ChannelProjection(nn.Module):
+    """``W ∈ R^{C×C}`` on the channel axis.
+
+    As a module it maps a feature map ``(B, C, …)``. As a parametrization it maps a layer's weight
+    ``(C_out, …)`` or bias ``(C_out,)``, whose first axis is the output's channel.
+
+    Args:
+        channels: ``C``.
+
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.eye(channels))
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """``W`` times the rows of a weight or bias whose first axis is the channel."""
+        with torch.autocast(tensor.device.type, enabled=False):  # the product stays in float32
+            product = self.matrix @ tensor.flatten(1) if tensor.ndim > 1 else self.matrix @ tensor
+        return product.view_as(tensor)
+
+    def on_features(self, features: Tensor) -> Tensor:
+        """``W·F`` on a feature map ``(B, C, …)``."""
+        matrix = self.matrix.to(features.dtype)
+        return torch.einsum("oc,bc...->bo...", matrix, features)
+
+    def is_identity(self) -> bool:
+        """Whether ``W`` is still exactly the identity."""
+        eye = torch.eye(len(self.matrix), device=self.matrix.device)
+        return bool(torch.equal(self.matrix.detach(), eye))
+
+
+def attach_projections(denoiser: Denoiser, placement: Placement) -> None:
+    """Puts projections at the denoiser's sites, in place. The output does not change by a bit."""
+    sites = denoiser.projection_sites(placement)
+    network = denoiser.network
+    if placement == "foldable":
+        for site in sites:
+            layer = network.get_submodule(site.module_name)
+            projection = ChannelProjection(site.channels)
+            _parametrize(layer, projection)
+    elif placement == "block" and sites:
+        projections = nn.ModuleDict()
+        for site in sites:
+            projection = ChannelProjection(site.channels)
+            projections[site.module_name.replace(".", "_")] = projection
+            network.get_submodule(site.module_name).register_forward_hook(_BlockHook(projection))
+        network.add_module(PROJECTIONS, projections)
+    network.to(denoiser.device)
+
+
+def fold_projections(network: nn.Module) -> None:
+    """Absorbs ``foldable`` projections into their layers, in place: stock modules, stock keys.
+
+    A projection that is still the identity leaves the layer's bits as they were.
+    """
+    for module in list(network.modules()):
+        if not parametrize.is_parametrized(module):
+            continue
+        lists = cast(nn.ModuleDict, module.parametrizations)
+        for name in list(lists):
+            projection = cast(nn.ModuleList, lists[name])[0]
+            keep = not cast(ChannelProjection, projection).is_identity()
+            parametrize.remove_parametrizations(module, name, leave_parametrized=keep)
+
+
+def restore_projections(denoiser: Denoiser, folder: Path) -> None:
+    """Puts back the ``block`` projections that were saved beside a pipeline, if there are any."""
+    file = folder / PROJECTIONS_FILE
+    if not file.is_file():
+        return
+    attach_projections(denoiser, "block")
+    denoiser.load_weights({**denoiser.weights(), **load_file(file)})
+    denoiser.network.requires_grad_(False)
+
+
+def _parametrize(layer: nn.Module, projection: ChannelProjection) -> None:
+    """One projection shared by the layer's weight and bias."""
+    for name in ("weight", "bias"):
+        if getattr(layer, name, None) is not None:
+            parametrize.register_parametrization(layer, name, projection, unsafe=True)
+
+
+class _BlockHook:
+    """Projects a block's hidden state and leaves its skip tensors alone."""
+
+    def __init__(self, projection: ChannelProjection) -> None:
+        self.projection = projection
+
+    def __call__(self, module: nn.Module, args: object, output: object) -> object:
+        if isinstance(output, tuple):
+            return (self.projection.on_features(output[0]), *output[1:])
+        return self.projection.on_features(cast(Tensor, output))

@@ -1,0 +1,120 @@
+"""From a pipeline folder or a hub id to a denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..assets import DIGITS_PIPELINE
+from ..config import Config
+from ..errors import ModelError
+from ..files import read_json
+from .architectures import write_architecture
+from .contract import Denoiser
+from .unet2d import load_unet2d
+
+FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": load_unet2d}
+"""The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
+DENOISING_COMPONENTS = ("unet", "transformer")
+
+
+class ModelConfig(Config):
+    """Which pretrained model is to be improved."""
+
+    path: str
+    """A pipeline folder, a hub id such as google/ddpm-cifar10-32, or `digits` (bundled)."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; pin it for a run that can be repeated."""
+    variant: str | None = None
+    """Weight file variant, such as fp16."""
+    random_weights: bool = False
+    """Build the architecture from its configuration alone, to try a recipe without the weights."""
+
+
+def load_denoiser(
+    config: ModelConfig | str | Path, *, cache_folder: Path | None = None
+) -> Denoiser:
+    """Loads a pretrained pipeline as a denoiser, in float32, frozen, on the CPU.
+
+    Args:
+        config: the model's configuration, or its path or hub id alone.
+        cache_folder: where a configuration-only model is written; needed for `random_weights`
+            with a hub id.
+
+    Raises:
+        ModelError: not a pipeline, a family that is not supported, or weights that do not load.
+
+    """
+    if not isinstance(config, ModelConfig):
+        config = ModelConfig(path=str(config))
+    folder = resolve_folder(config, cache_folder)
+    index_path = folder / "model_index.json"
+    if not index_path.is_file():
+        raise ModelError(
+            f"{config.path} is not a diffusers pipeline: it has no model_index.json",
+            fix="give the folder that save_pretrained of a whole pipeline wrote, or a hub id",
+        )
+    index = read_json(index_path)
+    for component in DENOISING_COMPONENTS:
+        kind = (index.get(component) or [None, None])[1]
+        if kind is None:
+            continue
+        if kind not in FAMILIES:
+            raise ModelError(
+                f"{config.path} has a {kind} ({index.get('_class_name')}); this family is not "
+                "supported yet",
+                choices=FAMILIES,
+            )
+        return FAMILIES[kind](
+            folder,
+            config.path,
+            variant=config.variant,
+            random_weights=config.random_weights,
+            seed=0,
+        )
+    raise ModelError(
+        f"{config.path} ({index.get('_class_name')}) has no denoising network",
+        choices=DENOISING_COMPONENTS,
+        fix="give a pipeline with one of these components",
+    )
+
+
+def resolve_folder(config: ModelConfig, cache_folder: Path | None = None) -> Path:
+    """The local folder of a model: the bundled one, the user's own, or the hub's snapshot.
+
+    Raises:
+        ModelError: neither a folder nor reachable on the hub.
+
+    """
+    if config.path == "digits":
+        return DIGITS_PIPELINE
+    local = Path(config.path).expanduser()
+    if local.is_dir():
+        return local
+    if config.random_weights and cache_folder is not None:
+        return write_architecture(config.path, cache_folder)
+    if local.is_file():
+        raise ModelError(
+            f"{config.path} is a file, not a pipeline folder",
+            fix="give the folder that holds model_index.json",
+        )
+    return _download(config)
+
+
+def _download(config: ModelConfig) -> Path:
+    from diffusers import DiffusionPipeline
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(
+            DiffusionPipeline.download(
+                config.path, revision=config.revision, variant=config.variant
+            )
+        )
+    except (OSError, ValueError, HFValidationError) as error:
+        raise ModelError(
+            f"{config.path!r} is neither a folder here nor a pipeline that could be fetched from "
+            f"the hub ({type(error).__name__}: {str(error).splitlines()[0][:160]})",
+            fix="check the name and the network (HF_TOKEN for a private model), or give the path "
+            "of a local pipeline folder",
+        ) from error

@@ -1,0 +1,158 @@
+"""Files that are complete or absent, named and checked by their content."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from .errors import StorageError
+
+TEMPORARY_PREFIX = ".partial-"
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yields a path beside ``target`` to write to; renamed onto it when the block succeeds.
+
+    Works for a file or a folder. A folder that exists at ``target`` is replaced. On any failure
+    nothing appears at ``target`` and the partial file is removed; what a killed process leaves
+    behind starts with ``.partial-`` and is swept by :func:`sweep_partial`.
+
+    Raises:
+        StorageError: no space left, or no permission to write there.
+
+    """
+    partial = target.with_name(f"{TEMPORARY_PREFIX}{target.name}-{uuid.uuid4().hex[:8]}")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _replace(partial, target)
+        finally:
+            remove(partial)
+
+
+def _replace(partial: Path, target: Path) -> None:
+    if partial.is_dir() and target.is_dir():
+        old = target.with_name(f"{TEMPORARY_PREFIX}old-{target.name}-{uuid.uuid4().hex[:8]}")
+        target.rename(old)
+        partial.rename(target)
+        remove(old)
+    else:
+        os.replace(partial, target)
+
+
+@contextlib.contextmanager
+def storage_errors(target: Path) -> Iterator[None]:
+    """Turns the operating system's storage errors into a :class:`StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(error, target) from error
+    except SafetensorError as error:  # it wraps the system's error in one of its own
+        full = "No space left" in str(error) or "os error 28" in str(error)
+        code = errno.ENOSPC if full else errno.EIO
+        raise _storage_error(OSError(code, str(error)), target) from error
+
+
+def _storage_error(error: OSError, target: Path) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"No space left while writing {target}",
+            fix="free space or choose another folder with --output, then repeat the command; "
+            "finished work is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return StorageError(
+            f"No permission to write {target}", fix="choose a writable folder with --output"
+        )
+    return StorageError(f"Cannot write {target}: {error.strerror or error}")
+
+
+def sweep_partial(folder: Path) -> None:
+    """Removes what killed processes left half-written anywhere under ``folder``."""
+    for path in sorted(folder.rglob(f"{TEMPORARY_PREFIX}*")):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically; the same value always gives the same bytes."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        StorageError: the file is missing or is not JSON.
+
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise StorageError(f"Cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise StorageError(
+            f"{path} is not valid JSON ({error})", fix="remove it and repeat the command"
+        ) from error
+
+
+def hash_bytes(*parts: bytes) -> str:
+    """SHA-256 of the parts, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_tree(path: Path, leaving_out: Sequence[str] = ()) -> str:
+    """SHA-256 of a file, or of a folder's relative names and contents.
+
+    Args:
+        path: the file or folder.
+        leaving_out: names of files that do not count.
+
+    """
+    if path.is_file():
+        return hash_file(path)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in leaving_out):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{hash_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_value(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hash_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that holds ``path`` (which need not exist yet)."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

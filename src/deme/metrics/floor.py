@@ -1,0 +1,102 @@
+"""The floor: what the metric says of real images against real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError, DataError
+from ..randomness import generator
+from .measurement import compute_metrics
+from .statistics import require_features
+from .table import MetricSettings
+
+
+@dataclass(frozen=True)
+class RealFloor:
+    """A metric between disjoint sets of real images: no model can be told from better ones below.
+
+    Attributes:
+        metric: the metric's name.
+        values: one for each pair of sets.
+        images: how many images the smallest set had.
+
+    """
+
+    metric: str
+    values: tuple[float, ...]
+    images: int
+
+    @property
+    def mean(self) -> float:
+        """Mean over the pairs."""
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the pairs (divided by n − 1); 0 for a single pair."""
+        return stdev(self.values) if len(self.values) > 1 else 0.0
+
+
+def real_floor(
+    features: Tensor,
+    seed: int = 0,
+    repeats: int = 10,
+    *,
+    metric: str = "frechet",
+    count: int | None = None,
+    halves: Sequence[tuple[Tensor, Tensor]] | None = None,
+    settings: MetricSettings | None = None,
+) -> RealFloor:
+    """Measure disjoint random sets of real images against each other, over several drawings.
+
+    It belongs beside every number, at the same counts: a distance falls with the count, and a model
+    at the floor has nothing left to show.
+
+    Args:
+        features: of real images, ``(N, D)``.
+        seed: of the drawings.
+        repeats: how many drawings.
+        metric: the metric's name.
+        count: images in each set; None: half of all.
+        halves: pairs of index tensors to use instead of drawings, the protocol's own split say.
+        settings: what the metric leaves open.
+
+    Raises:
+        ConfigError: no repeats, or an unknown metric.
+        DataError: too few images for two disjoint sets, or ``halves`` that overlap.
+
+    """
+    require_features(features, at_least=4)
+    if halves is None:
+        halves = list(_drawn_halves(len(features), seed, repeats, count))
+    if not halves:
+        raise ConfigError(
+            "The floor needs at least one pair of sets", fix="give repeats of 1 or more"
+        )
+    values: list[float] = []
+    for first, second in halves:
+        if torch.isin(first, second).any():
+            raise DataError("The two sets of real images overlap", fix="give disjoint indices")
+        found = compute_metrics([metric], features[first], features[second], settings=settings)
+        values.append(found[metric])
+    images = min(min(len(first), len(second)) for first, second in halves)
+    return RealFloor(metric, tuple(values), images)
+
+
+def _drawn_halves(
+    total: int, seed: int, repeats: int, count: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    size = total // 2 if count is None else count
+    if not 2 <= size <= total // 2:
+        raise DataError(
+            f"{total} real images do not give two disjoint sets of {size}",
+            fix=f"ask for 2 to {total // 2} images a set, or use more real images",
+        )
+    for repeat in range(repeats):
+        order = torch.randperm(total, generator=generator(seed, "real floor", repeat))
+        yield order[:size], order[size : 2 * size]

@@ -1,0 +1,192 @@
+"""The page's figures: which analysis is drawn from which file, and how a reader reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from .. import analysis
+from .evidence import Evidence, higher_is_better, metric_title
+from .numbers import digits_for
+from .pictures import svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption.
+
+    Attributes:
+        svg: the element.
+        title: above it.
+        caption: how to read it.
+        width: in inches; a narrow page scrolls rather than make it unreadable.
+    """
+
+    svg: Markup
+    title: str
+    caption: str
+    width: float
+
+
+def _on_axes(draw: Callable[[Axes], None]) -> Callable[[Figure], None]:
+    return lambda figure: draw(figure.subplots())
+
+
+def distance_pictures(evidence: Evidence, metrics: Record) -> list[Picture]:
+    """A dot plot for each detector and each metric where lower is better, main ones first."""
+    distances = [metric for metric in evidence.metrics if not higher_is_better(metric)]
+    pictures = []
+    for metric in distances:
+        for index, detector in enumerate(evidence.detectors):
+            data = analysis.arm_distances(metrics, detector, metric)
+            if not data.arms:
+                continue
+            arms = [evidence.arms[arm.name] for arm in data.arms]
+            found = [arm.number(detector, metric) for arm in arms]
+            digits = digits_for(number for number in found if number is not None)
+            title = f"{metric_title(metric)}, {detector} features"
+            drawing = svg(
+                f"distance-{index}-{metric}",
+                f"Dot plot of every arm: {title}",
+                (5.2, 0.9 + 0.46 * len(data.arms)),
+                _on_axes(
+                    lambda axes, data=data, digits=digits: analysis.draw_arm_distances(
+                        axes, data, digits=digits
+                    )
+                ),
+            )
+            pictures.append(Picture(drawing, title, "", 5.2))
+    return pictures
+
+
+def weights_picture(names: Sequence[str], weights: Sequence[float]) -> Picture:
+    """The merging weights as signed bars."""
+    data = analysis.merging_weights(names, weights)
+    drawing = svg(
+        "weights",
+        "Bar chart of the merging weights",
+        (5.2, 1.0 + 0.36 * len(data.names)),
+        _on_axes(lambda axes: analysis.draw_merging_weights(axes, data)),
+    )
+    return Picture(drawing, "", "Rows: the timesteps of each expert, least noise on top.", 5.2)
+
+
+def loss_pictures(experts: Sequence[Record], joint: Record | None) -> list[Picture]:
+    """Denoising and consistency loss of the experts, and the joint baseline's denoising loss."""
+    wanted = [
+        ("denoising", "Experts: denoising loss", experts),
+        ("consistency", "Experts: distance to the frozen pretrained model", experts),
+        ("denoising", "Joint finetuning: denoising loss", [joint] if joint else []),
+    ]
+    pictures = []
+    for index, (quantity, title, trainings) in enumerate(wanted):
+        curves = analysis.loss_curves(trainings, quantity)
+        if curves:
+            drawing = svg(
+                f"losses-{index}",
+                f"{title} over the training steps",
+                (5.2, 3.1),
+                _on_axes(
+                    lambda axes, curves=curves, quantity=quantity: analysis.draw_loss_curves(
+                        axes, curves, quantity
+                    )
+                ),
+            )
+            pictures.append(Picture(drawing, title, "", 5.2))
+    return pictures
+
+
+def validation_picture(
+    validation: Record, experts: Sequence[Record], joint: Record | None
+) -> Picture:
+    """The matrix of relative validation losses."""
+    trainings = [*experts, *([joint] if joint else [])]
+    own = {record["name"]: tuple(record["timesteps"]) for record in trainings}
+    data = analysis.validation_matrix(validation, own)
+    width = max(5.2, 1.6 + 0.85 * len(data.ranges))
+    drawing = svg(
+        "validation",
+        "Matrix of validation losses relative to the pretrained model",
+        (width, 0.8 + 0.38 * len(data.models)),
+        _on_axes(lambda axes: analysis.draw_validation_matrix(axes, data)),
+    )
+    caption = (
+        "Change of the denoising loss against the pretrained model in percent: negative is better. "
+        "Columns: timesteps, and the pretrained model's own loss there. Frames mark the range an "
+        "expert was trained on. Colours follow the signed root of the change."
+    )
+    return Picture(drawing, "", caption, width)
+
+
+def cosine_picture(task_vectors: Record) -> Picture | None:
+    """The cosines between task vectors; None where there is no pair of them."""
+    data = analysis.task_vector_cosines(task_vectors)
+    count = len(data.names)
+    if count < 2:
+        return None
+    size = 1.2 + 0.82 * count
+    drawing = svg(
+        "cosines",
+        "Matrix of cosines between the experts' task vectors",
+        (size, 0.6 + 0.5 * count),
+        _on_axes(lambda axes: analysis.draw_task_vector_cosines(axes, data)),
+    )
+    caption = (
+        "Near zero: the experts moved in unrelated directions and can be added up. "
+        "On the diagonal the length of each difference."
+    )
+    return Picture(drawing, "", caption, size)
+
+
+def landscape_picture(search: Record) -> Picture:
+    """The objective over every pair of weights."""
+    data = analysis.landscape(search)
+    size = 0.9 + max(1.25 * len(data.names), 3.4)
+    height = size - 0.5 if len(data.names) > 1 else 2.6
+    drawing = svg(
+        "landscape",
+        "The search's objective over every pair of merging weights",
+        (size, height),
+        lambda figure: analysis.draw_landscape(figure, data),
+    )
+    panels = (
+        "Each panel: the best value found with these two weights, whatever the others; dark is "
+        "better, a small dot is a measured pair, and between dots the nearest one's value stands. "
+    )
+    caption = (panels if data.panels else "") + (
+        "On the diagonal: the best value against one weight, with lines at zero (dotted), at 1/N "
+        "(dashed) and at the optimum."
+    )
+    if data.left_out:
+        caption += (
+            f" Too many experts to show all: {', '.join(map(analysis.expert_label, data.left_out))}"
+            " moved the value least and are left out."
+        )
+    if data.not_finite:
+        caption += f" {data.not_finite} evaluations had no finite value."
+    return Picture(drawing, "Landscape", caption, size)
+
+
+def progress_picture(search: Record) -> Picture:
+    """The best value so far."""
+    data = analysis.search_progress(search)
+    drawing = svg(
+        "progress",
+        "Best value so far against the number of evaluations",
+        (5.2, 3.0),
+        _on_axes(lambda axes: analysis.draw_search_progress(axes, data)),
+    )
+    caption = (
+        "Dots: candidates in the order of evaluation (triangles lie above the frame); line: the "
+        "best so far."
+    )
+    return Picture(drawing, "Progress", caption, 5.2)

@@ -1,0 +1,218 @@
+"""All that the report's template shows, put together from the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import figures
+from .arm_table import ArmTable, arm_tables
+from .evidence import MERGED, PRETRAINED, Evidence, metric_title
+from .figures import Picture
+from .numbers import count, digits_for, duration, percent, signed_with_deviation
+from .run_folder import RunFolder
+from .samples import SampleGrids, sample_grids
+from .verdict import Verdict, judge, verdict
+
+FILES = (
+    ("merged", "the merged pipeline"),
+    ("merged/recipe.yaml", "what was merged from what"),
+    ("metrics.json", "every number, for every seed"),
+    ("search/result.json", "every evaluation of the search"),
+    ("validation.json", "validation losses"),
+    ("experts", "the experts, each a pipeline folder"),
+    ("samples", "the images above, as arrays"),
+    ("spec.yaml", "the specification"),
+    ("manifest.json", "hashes of the artifacts"),
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure at a glance: a value, what it is, and whether it is good news."""
+
+    value: str
+    label: str
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A stage: its name, its time in words, its share of the longest, and whether it resumed."""
+
+    name: str
+    time: str
+    share: float
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact's name, its hash, and the hashes that it was made from."""
+
+    name: str
+    sha256: str
+    made_from: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report's content; None, or nothing in it, where the files are not there yet."""
+
+    name: str
+    subtitle: str
+    verdict: Verdict | None
+    tiles: Sequence[Tile]
+    evidence: Evidence | None
+    tables: Sequence[ArmTable]
+    distances: Sequence[Picture]
+    samples: SampleGrids | None
+    weights: Picture | None
+    losses: Sequence[Picture]
+    validation: Picture | None
+    cosines: Picture | None
+    cosines_absent: str
+    relative_norms: Sequence[tuple[str, str]]
+    landscape: Picture | None
+    progress: Picture | None
+    search: Mapping[str, Any] | None
+    fresh: float | None
+    timings: Sequence[Timing]
+    total_time: str
+    spec: str | None
+    environment: Mapping[str, Any] | None
+    files: Sequence[tuple[str, str]]
+    artifacts: Sequence[Artifact]
+
+
+def read_page(run: RunFolder) -> Page:
+    """Reads a run folder into a page.
+
+    Raises:
+        StorageError, DataError: a file is there and damaged.
+    """
+    evidence, metrics, search = run.evidence, run.metrics or {}, run.search
+    titles = {} if evidence is None else {name: arm.title for name, arm in evidence.arms.items()}
+    vectors = metrics.get("task_vectors")
+    cosines = figures.cosine_picture(vectors) if vectors else None
+    timings, total = _timings(run.timings)
+    return Page(
+        name=run.name,
+        subtitle=_subtitle(run),
+        verdict=None if evidence is None else verdict(evidence),
+        tiles=[] if evidence is None else _tiles(evidence),
+        evidence=evidence,
+        tables=[] if evidence is None else arm_tables(evidence),
+        distances=[] if evidence is None else figures.distance_pictures(evidence, metrics),
+        samples=sample_grids(run, titles),
+        weights=_weights(run),
+        losses=figures.loss_pictures(run.experts, run.joint),
+        validation=_validation(run),
+        cosines=cosines,
+        cosines_absent=_cosines_absent(vectors),
+        relative_norms=_relative_norms(vectors),
+        landscape=figures.landscape_picture(search) if search else None,
+        progress=figures.progress_picture(search) if search else None,
+        search=search,
+        fresh=metrics.get("search", {}).get("fresh"),
+        timings=timings,
+        total_time=total,
+        spec=run.spec_text,
+        environment=run.environment,
+        files=[(name, what) for name, what in FILES if (run.path / name).exists()],
+        artifacts=_artifacts(run.manifest),
+    )
+
+
+def _subtitle(run: RunFolder) -> str:
+    spec = run.spec or {}
+    model, data = spec.get("model"), spec.get("data")
+    path = model.get("path") if isinstance(model, Mapping) else model
+    dataset = data.get("dataset") if isinstance(data, Mapping) else data
+    parts = [f"model {path}" if path else "", f"data {dataset}" if dataset else ""]
+    return " · ".join(filter(None, parts))
+
+
+def _tiles(evidence: Evidence) -> list[Tile]:
+    detector, metric = evidence.main
+    tiles = []
+    difference = evidence.difference(detector, metric, PRETRAINED)
+    if difference is not None:
+        digits = digits_for([difference])
+        outcome = judge(difference, metric, len(evidence.seeds))
+        label = f"{metric_title(metric)}, merged minus pretrained"
+        tiles.append(Tile(signed_with_deviation(difference, digits), label, outcome))
+        reduction = evidence.excess.get(detector, {}).get("reduction")
+        if reduction is not None and evidence.excess[detector].get(PRETRAINED, 0) > 0:
+            sign = "−" if reduction > 0 else "+"
+            label = "excess over the floor"
+            tiles.append(Tile(f"{sign}{percent(abs(reduction))}", label, outcome))
+    if merged := evidence.arms.get(MERGED):
+        before = evidence.arms.get(PRETRAINED)
+        same = before is not None and before.parameters == merged.parameters
+        label = "parameters at inference" + (", as pretrained" if same else "")
+        tiles.append(Tile(count(merged.parameters), label))
+    seeds = len(evidence.seeds)
+    label = f"images for each of {seeds} noise seeds" if seeds > 1 else "images, one noise seed"
+    tiles.append(Tile(count(evidence.images), label))
+    return tiles
+
+
+def _weights(run: RunFolder) -> Picture | None:
+    if run.recipe is not None:
+        models = run.recipe["models"]
+        return figures.weights_picture(
+            [_source_name(source) for source in models], [source["weight"] for source in models]
+        )
+    if run.search is not None:
+        return figures.weights_picture(run.search["experts"], run.search["weights"])
+    return None
+
+
+def _source_name(source: Mapping[str, Any]) -> str:
+    """The expert's name: the last part of its folder."""
+    return str(source["model"]).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _validation(run: RunFolder) -> Picture | None:
+    if run.validation is None:
+        return None
+    return figures.validation_picture(run.validation, run.experts, run.joint)
+
+
+def _cosines_absent(vectors: Mapping[str, Any] | None) -> str:
+    if vectors is None:
+        return "metrics.json, which holds the task vectors' cosines, is not there yet."
+    return "There is one expert only: no pair of task vectors to compare."
+
+
+def _relative_norms(vectors: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if vectors is None:
+        return []
+    names = map(figures.analysis.expert_label, vectors["names"])
+    pairs = zip(names, vectors["relative_norms"], strict=True)
+    return [(name, f"{100 * norm:.3g} %") for name, norm in pairs]
+
+
+def _timings(record: Mapping[str, Any] | None) -> tuple[list[Timing], str]:
+    stages = [] if record is None else record["stages"]
+    seconds = [float(stage["seconds"]) for stage in stages]
+    longest = max(seconds, default=0) or 1.0
+    rows = [
+        Timing(str(stage["name"]), duration(time), time / longest, bool(stage.get("resumed")))
+        for stage, time in zip(stages, seconds, strict=True)
+    ]
+    return rows, duration(sum(seconds))
+
+
+def _artifacts(manifest: Mapping[str, Any] | None) -> list[Artifact]:
+    artifacts = {} if manifest is None else manifest["artifacts"]
+    return [
+        Artifact(
+            name,
+            str(entry["sha256"])[:16],
+            ", ".join(f"{key} {str(value)[:12]}" for key, value in entry["made_from"].items()),
+        )
+        for name, entry in artifacts.items()
+    ]

@@ -1,0 +1,140 @@
+"""What a run would cost: steps, memory, disk and time, measured on a few real steps."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..decouple import TimestepSampler, TrainingJob, train_expert
+from ..files import free_bytes
+from ..generate import ImageRequest, generate_images
+from ..search import make_strategy
+from .context import RunContext
+from .stages.search import anchors
+
+PROBE_STEPS = 3
+BYTES = 4
+TRAINING_COPIES = 5
+"""Weights, gradients, two moments and the average."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's cost, as rows of (what, how much) and totals in seconds and bytes."""
+
+    rows: list[tuple[str, str]]
+    seconds: float
+    disk: int
+    memory: int
+
+
+def plan(context: RunContext, output: Path) -> Plan:
+    """Estimates a run from a few training steps and sampler steps on this machine.
+
+    Args:
+        context: the run; nothing of it is written.
+        output: where it would be written, for the free space there.
+
+    """
+    spec = context.spec
+    experts = len(context.experts)
+    parameters = context.denoiser.num_parameters()
+    step = 0.0 if spec.experts is not None else _seconds_per_step(context)
+    network_call = _seconds_per_image_step(context)
+    joint = spec.joint.enabled and "joint" in spec.evaluate.arms
+    rates = len(spec.joint.learning_rates or [0]) if joint else 0
+    expert_steps = 0 if spec.experts is not None else experts * spec.decouple.steps
+    joint_steps = rates * experts * spec.decouple.steps
+    candidates = make_strategy(spec.search, experts).expected_evaluations() + len(anchors(experts))
+    evaluated = spec.evaluate.images or min(len(context.source), 50_000)
+    images = len(spec.evaluate.arms) * len(spec.evaluate.seeds) * evaluated
+    search_time = candidates * spec.search.images * spec.search.sampler_steps * network_call
+    evaluate_time = images * spec.evaluate.sampler_steps * network_call
+    training_time = (expert_steps + joint_steps) * step
+    disk = parameters * BYTES * (experts + 2 + rates + 4)
+    memory = parameters * BYTES * (TRAINING_COPIES + 1 + experts)
+    rows = [
+        ("model", f"{spec.model.path}: {parameters:,} parameters, {context.denoiser.prediction}"),
+        ("data", context.source.describe()),
+        ("experts", f"{experts} × {spec.decouple.steps:,} steps of {_batch(context)} images"),
+        ("joint", f"{joint_steps:,} steps" if joint else "none"),
+        ("search", f"about {candidates:,} candidates × {spec.search.images:,} images"),
+        ("evaluate", f"{images:,} images in all"),
+        ("training time", _duration(training_time)),
+        ("search time", _duration(search_time)),
+        ("evaluation time", _duration(evaluate_time)),
+        ("memory", f"about {_size(memory)} for weights and optimizer, activations beside"),
+        ("disk", f"about {_size(disk)}; {_size(free_bytes(output))} free at {output}"),
+    ]
+    return Plan(rows, training_time + search_time + evaluate_time, disk, memory)
+
+
+def _batch(context: RunContext) -> int:
+    config = context.spec.decouple
+    return config.batch_size * config.gradient_accumulation_steps
+
+
+def _seconds_per_step(context: RunContext) -> float:
+    """Time of one optimizer step of an expert, consistency included."""
+    spec = context.spec
+    config = spec.decouple.model_copy(update={"steps": PROBE_STEPS, "compile": False})
+    times: list[float] = [time.perf_counter()]
+    expert = context.experts[0]
+    total = context.denoiser.schedule.num_timesteps
+    job = TrainingJob(
+        name="probe",
+        pretrained=context.denoiser,
+        source=context.source,
+        timesteps=TimestepSampler(expert.timesteps, total, config.p),
+        config=config,
+        placement="none" if config.projection == "block" else config.projection,
+        teacher=context.teacher,
+        consistency=config.consistency,
+        seed=spec.seed,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        train_expert(
+            job,
+            Path(folder),
+            context.accelerator,
+            checkpointing_steps=PROBE_STEPS + 1,
+            on_progress=lambda step, values: times.append(time.perf_counter()),
+        )
+    return min(after - before for before, after in itertools.pairwise(times))
+
+
+def _seconds_per_image_step(context: RunContext) -> float:
+    """Time of one sampler step for one image, at the evaluation's batch size."""
+    evaluate = context.spec.evaluate
+    size = min(evaluate.sample_batch_size, 64)
+    short = evaluate.model_copy(update={"sampler_steps": 2, "sample_batch_size": size})
+    labels = None
+    if context.denoiser.num_classes is not None:
+        labels = torch.zeros(size, dtype=torch.long)
+    best = float("inf")
+    for _ in range(2):
+        started = time.perf_counter()
+        generate_images(context.denoiser, ImageRequest(short, 0, size, labels))
+        best = min(best, time.perf_counter() - started)
+    return best / (2 * size)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,104 @@
+"""From a YAML file or a shipped recipe's name, with overrides, to a RunSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..config import parse_config, set_override
+from ..errors import ConfigError
+from .spec import RunSpec
+
+
+def list_recipes() -> dict[str, str]:
+    """Shipped recipes: name to the first comment line, which says what each is."""
+    found = {}
+    for entry in resources.files("deme.recipes").iterdir():
+        if entry.name.endswith(".yaml"):
+            first = entry.read_text("utf-8").splitlines()[0]
+            found[entry.name.removesuffix(".yaml")] = first.lstrip("# ").strip()
+    return dict(sorted(found.items()))
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a shipped recipe."""
+    return resources.files("deme.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+
+
+def load_spec(source: str, overrides: Sequence[str] = ()) -> RunSpec:
+    """Reads a spec from a YAML file, or a shipped recipe by its name.
+
+    Args:
+        source: a path, or a recipe's name such as `digits`.
+        overrides: `dotted.key=value`, the value in YAML.
+
+    Raises:
+        ConfigError: no such file or recipe, YAML that does not parse, or keys and values that are
+            not valid; the message names each with its choices.
+
+    """
+    path = Path(source).expanduser()
+    recipes = list_recipes()
+    if path.is_file():
+        text, name = _read_text(path), path.stem
+    elif source in recipes:
+        text, name = recipe_text(source), source
+    else:
+        raise ConfigError(
+            f"{source!r} is neither a YAML file here nor a shipped recipe",
+            choices=recipes,
+            given=source,
+            fix="`deme init my.yaml` writes a commented configuration to start from",
+        )
+    values = _parse(text, source)
+    values.setdefault("name", name)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(
+                f"--set {override!r} is not of the form key=value",
+                fix="write for example --set decouple.steps=500",
+            )
+        for prefix in ("model", "data"):  # `model: path` is short for `model: {path: path}`
+            if key.startswith(f"{prefix}.") and isinstance(values.get(prefix), str):
+                short = {"model": "path", "data": "dataset"}[prefix]
+                values[prefix] = {short: values[prefix]}
+        set_override(values, key.strip(), _parse_value(value, override))
+    return parse_config(RunSpec, values)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read {path}: {error}") from error
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{source} is not a mapping of keys to values",
+            fix="`deme init my.yaml` writes a commented configuration to start from",
+        )
+    return values
+
+
+def _parse_value(text: str, override: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
+    if isinstance(value, str):  # YAML reads 2e-4 as a string: it wants 2.0e-4
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

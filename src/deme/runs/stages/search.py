@@ -1,0 +1,75 @@
+"""Search: merging weights from images of common noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...files import hash_value, write_json
+from ...merge import InPlaceMerger
+from ...search import Candidate, FrechetObjective, Journal, MergeEvaluator, make_strategy
+from ...search import search_weights as run_search
+from ..context import RunContext
+from .sampling import search_request
+
+
+def search_inputs(context: RunContext) -> dict[str, Any]:
+    """What decides the search's result."""
+    reference = context.references[context.detectors[0].name]
+    return {
+        "base": context.base_digest,
+        "experts": [context.store.digest_of(f"experts/{e.name}") for e in context.experts],
+        "search": context.spec.search.model_dump(mode="json"),
+        "detector": context.detectors[0].digest,
+        "reference": reference.protocol(reference.split[1]).reference_digest,
+    }
+
+
+def find_weights(context: RunContext) -> bool:
+    """Searches, resuming from the journal; writes ``search/result.json``."""
+    made_from = search_inputs(context)
+    artifact = "search/result.json"
+    if context.store.is_complete(artifact, made_from):
+        return False
+    config = context.spec.search
+    detector = context.detectors[0]
+    reference = context.references[detector.name]
+    objective = FrechetObjective(reference.search)
+    merger = InPlaceMerger(context.denoiser.clone(), context.base, context.task_vectors)
+    evaluator = MergeEvaluator(merger, search_request(context), detector)
+    count = len(context.experts)
+    strategy = make_strategy(config, count)
+    journal = Journal(context.store.path / "search" / "journal.jsonl", hash_value(made_from))
+    with context.reporter.bar("search", strategy.expected_evaluations()) as bar:
+        result = run_search(
+            strategy,
+            lambda weights: objective(evaluator.features(weights)),
+            journal,
+            anchors=anchors(count),
+            on_progress=lambda done, total, best: bar.at(done, f"best {best:.4g}", total),
+        )
+    write_json(
+        context.store.path / artifact,
+        {
+            "experts": [expert.name for expert in context.experts],
+            "weights": list(result.best),
+            "value": result.value,
+            "evaluations": [
+                {"weights": list(weights), "value": value} for weights, value in result.evaluations
+            ],
+            "bounds": list(config.bounds),
+            "objective": config.objective,
+            "images": config.images,
+            "protocol": f"{reference.protocol(reference.split[1]).describe()} · "
+            f"{config.images} generated images · {config.describe()} · seed {config.seed}",
+        },
+    )
+    context.store.complete(artifact, made_from)
+    return True
+
+
+def anchors(count: int) -> list[Candidate]:
+    """Always evaluated: the pretrained model, each expert, the uniform merge."""
+    zero = (0.0,) * count
+    one_hot = [tuple(float(i == j) for i in range(count)) for j in range(count)]
+    uniform = (round(1 / count, 10),) * count
+    return list(dict.fromkeys([zero, *one_hot, uniform]))

@@ -1,0 +1,93 @@
+"""Decouple: one expert per timestep range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...decouple import ExpertSpec, TimestepSampler, TrainingJob
+from ...errors import ConfigError
+from ...files import atomic_path, write_json
+from ...merge import StateDict
+from ..context import RunContext
+from .training import train_to_folder
+
+
+def train_experts(context: RunContext, only: Sequence[int] | None = None) -> bool:
+    """Trains the experts, one after the other, or takes those that exist already.
+
+    Args:
+        context: the run.
+        only: indices of the experts to train; None: all.
+
+    Raises:
+        ConfigError: an index that is no expert's.
+
+    """
+    chosen = range(len(context.experts)) if only is None else only
+    worked = False
+    for index in chosen:
+        if not 0 <= index < len(context.experts):
+            raise ConfigError(
+                f"There is no expert {index}",
+                choices=[f"{i} ({e.timesteps})" for i, e in enumerate(context.experts)],
+            )
+        expert = context.experts[index]
+        with context.store.lock(f"expert-{expert.name}"):
+            if context.spec.experts is not None:
+                worked |= _take_external(context, index)
+            else:
+                worked |= _train(context, expert, index)
+    return worked
+
+
+def _train(context: RunContext, expert: ExpertSpec, index: int) -> bool:
+    config = context.spec.decouple
+    made_from = {
+        "base": context.base_digest,
+        "data": context.source.digest,
+        "augmentation": _augmentation(context),
+        "decouple": config.model_dump(mode="json"),
+        "range": [expert.timesteps.low, expert.timesteps.high],
+        "seed": context.spec.seed,
+    }
+    steps = context.denoiser.schedule.num_timesteps
+    job = TrainingJob(
+        name=expert.name,
+        pretrained=context.denoiser,
+        source=context.source,
+        timesteps=TimestepSampler(
+            expert.timesteps, steps, config.p, config.draw_per, config.antithetic
+        ),
+        config=config,
+        # the base already carries identity projections where they stay in the model
+        placement="none" if config.projection == "block" else config.projection,
+        teacher=context.teacher,
+        consistency=config.consistency,
+        seed=context.spec.seed,
+    )
+    title = f"expert {index + 1}/{len(context.experts)} {expert.timesteps}"
+    return train_to_folder(context, job, f"experts/{expert.name}", made_from, title)
+
+
+def _take_external(context: RunContext, index: int) -> bool:
+    expert = context.experts[index]
+    denoiser = context.external_denoiser(index)
+    weights = StateDict(denoiser.weights(), expert.name)
+    made_from = {"base": context.base_digest, "external": weights.digest()}
+    artifact = f"experts/{expert.name}"
+    if context.store.is_complete(artifact, made_from):
+        return False
+    with atomic_path(context.store.path / artifact) as partial:
+        partial.mkdir()
+        denoiser.save(partial)
+        timesteps = [expert.timesteps.low, expert.timesteps.high]
+        write_json(
+            partial / "training.json", {"name": expert.name, "timesteps": timesteps, "losses": []}
+        )
+    context.store.complete(artifact, made_from)
+    return True
+
+
+def _augmentation(context: RunContext) -> dict[str, bool]:
+    data = context.spec.data
+    return {"random_flip": data.random_flip, "center_crop": data.center_crop}
