@@ -113,6 +113,20 @@ def test_the_digest_follows_the_content(
     assert len(others | {one}) == 4
 
 
+def test_the_digest_follows_the_shape_of_what_is_kept_uncropped(
+    load: Load, image_folder: Write, noise: Draw
+) -> None:
+    wide, square = noise(0, 8, 12, 1), noise(1, channels=1)
+    digests = {
+        load(image_folder(pictures, name), channels=1, center_crop=False).digest
+        for name, pictures in {
+            "wide": {"a.png": wide, "b.png": square},
+            "high": {"a.png": wide.reshape(12, 8), "b.png": square},
+        }.items()
+    }
+    assert len(digests) == 2
+
+
 def test_the_streamed_digest_follows_the_data_set_and_the_preparation(
     load: Load, mixed: Path
 ) -> None:

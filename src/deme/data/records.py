@@ -82,7 +82,7 @@ def spread(count: int, most: int | None) -> list[int]:
     """Spread at most ``most`` rows over ``count``, so that a set sorted by class keeps them all."""
     if most is None or most >= count:
         return list(range(count))
-    return [position for position in range(most)]
+    return [position * count // most for position in range(most)]
 
 
 class DigitRecords(Records):

@@ -17,6 +17,11 @@ from .protocol import Protocol
 from .torchscript import load_scripted_network
 
 BUNDLED = "digits"
+PUBLISHED = {
+    "inception": "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+    "inception-2015-12-05.pt"
+}
+"""Detectors with a name of their own, and where they are published."""
 PROBE_SIDES = (32, 64, 224, 299)
 """Image sizes that a detector of unknown input size is tried with, to learn its dimensions."""
 
@@ -93,8 +98,9 @@ def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
     """Load the detector that ``spec`` names.
 
     Args:
-        spec: ``"digits"`` for the bundled network, or a local path or https URL of a TorchScript
-            file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded once to
+        spec: ``"digits"`` for the bundled network, ``"inception"`` for the one that the StyleGAN
+            and EDM papers compute FID with (fetched once), or a local path or https URL of a
+            TorchScript file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded once to
             :func:`~deme.metrics.download.detector_cache`.
         device: where to compute.
 
@@ -126,13 +132,14 @@ def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
 
 
 def _locate(spec: str) -> tuple[Path, str]:
+    spec = PUBLISHED.get(spec, spec)
     if "://" in spec:
         return fetch_once(spec), Path(urlparse(spec).path).stem
     path = Path(spec).expanduser()
     if not path.exists():
         raise ConfigError(
             f"There is no detector {spec!r}",
-            choices=[BUNDLED, "the path of a TorchScript file", "an https URL of one"],
+            choices=[BUNDLED, *PUBLISHED, "the path of a TorchScript file", "an https URL of one"],
             given=spec,
         )
     return path, path.stem

@@ -62,7 +62,7 @@ class RunContext:
         With ``block`` placement, identity projections are in it, so that experts and base have
         one layout.
         """
-        denoiser = load_denoiser(self.spec.model, cache_folder=self.store.path / "cache")
+        denoiser = load_denoiser(self.spec.model, cache_folder=self.store.cache)
         if self.spec.decouple.projection == "block":
             attach_projections(denoiser, "block")
             denoiser.network.requires_grad_(False)
@@ -86,7 +86,7 @@ class RunContext:
             self.spec.data,
             channels=self.denoiser.image_channels,
             resolution=self.spec.data.resolution or self.denoiser.resolution,
-            cache_folder=self.store.path / "cache",
+            cache_folder=self.store.cache,
             progress=not self.reporter.quiet,
         )
         self.reporter.say(f"data: {source.describe()}")

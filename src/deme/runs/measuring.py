@@ -28,9 +28,7 @@ def measure_pipeline(context: RunContext, model: str) -> Table:
                 known = context.references[detector.name]
                 real = known.features[known.split[0]]
                 protocol = known.protocol(known.split[0])
-                found = measure(
-                    config.metrics, real, features[detector.name], protocol=protocol
-                )
+                found = measure(config.metrics, real, features[detector.name], protocol=protocol)
                 for name in config.metrics:
                     values.setdefault((detector.name, name), []).append(found[name].value)
     table = Table(title=model, caption=f"{count} images, {config.describe()}")

@@ -18,6 +18,8 @@ from .context import RunContext
 from .stages.search import anchors
 
 PROBE_STEPS = 3
+LONGEST_PROBE = 0.5
+"""Seconds after which a probe of sampling is large enough."""
 BYTES = 4
 TRAINING_COPIES = 5
 """Weights, gradients, two moments and the average."""
@@ -111,17 +113,19 @@ def _seconds_per_step(context: RunContext) -> float:
 def _seconds_per_image_step(context: RunContext) -> float:
     """Time of one sampler step for one image, at the evaluation's batch size."""
     evaluate = context.spec.evaluate
-    size = min(evaluate.sample_batch_size, 64)
-    short = evaluate.model_copy(update={"sampler_steps": 2, "sample_batch_size": size})
-    labels = None
-    if context.denoiser.num_classes is not None:
-        labels = torch.zeros(size, dtype=torch.long)
-    best = float("inf")
-    for _ in range(2):
+    most = evaluate.sample_batch_size
+    size = 1
+    while True:  # larger batches while they are quick: a whole one may not be worth the wait
+        short = evaluate.model_copy(update={"sampler_steps": 2, "sample_batch_size": size})
+        labels = None
+        if context.denoiser.num_classes is not None:
+            labels = torch.zeros(size, dtype=torch.long)
         started = time.perf_counter()
         generate_images(context.denoiser, ImageRequest(short, 0, size, labels))
-        best = min(best, time.perf_counter() - started)
-    return best / (2 * size)
+        seconds = time.perf_counter() - started
+        if size >= most or seconds > LONGEST_PROBE:
+            return seconds / (2 * size)
+        size = min(4 * size, most)
 
 
 def _duration(seconds: float) -> str:

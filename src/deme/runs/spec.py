@@ -87,8 +87,9 @@ class RunSpec(Config):
     data: DataConfig
     """The images."""
     detector: str = "digits"
-    """Feature network of search and evaluation: `digits` (bundled), or the path or URL of a
-    TorchScript detector (uint8 in, features out), such as the Inception of the EDM papers."""
+    """Feature network of search and evaluation: `digits` (bundled), `inception` (the StyleGAN and
+    EDM papers' own, so that `frechet` is FID), or the path or URL of a TorchScript detector
+    (uint8 in, features out)."""
     seed: int = 0
     """Seed of training."""
     decouple: DecoupleConfig = DecoupleConfig()

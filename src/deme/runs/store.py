@@ -30,6 +30,7 @@ class RunStore:
     def __init__(self, output: Path, spec: RunSpec) -> None:
         self.spec = spec
         self.path = output / f"{spec.name}-{spec.digest()}"
+        self.cache = output / "cache"  # decoded images, named by content: runs share them
 
     def prepare(self) -> None:
         """Makes the folder, sweeps what killed processes left, writes the spec."""

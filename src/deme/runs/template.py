@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import yaml
@@ -32,9 +33,11 @@ def _lines(kind: type[BaseModel], prefix: str, indent: int) -> list[str]:
         key = f"{prefix}{name}"
         description = " ".join((field.description or "").split())
         inner = field.annotation
-        lines.append("" if indent == 0 else f"{pad}# {description}")
-        if indent == 0 and description:
-            lines.append(f"# {description}")
+        if indent == 0:
+            lines.append("")
+        lines += textwrap.wrap(
+            description, 96, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# "
+        )
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             lines.append(f"{pad}{name}:")
             lines += _lines(inner, f"{key}.", indent + 1)
