@@ -92,6 +92,7 @@ def draw_arm_distances(axes: Axes, data: ArmDistances, *, digits: int = 2) -> No
     axes.tick_params(axis="y", length=0, colors=INK, labelsize=10)
     axes.set_ylim(len(data.arms) - 0.4, -0.7)
     axes.margins(x=0.08)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _draw_floor(axes: Axes, mean: float, deviation: float) -> None:

@@ -83,7 +83,7 @@ def draw_loss_curves(axes: Axes, curves: Sequence[LossCurve], quantity: str = "d
     colours = range_colours(len(curves)) if len(curves) > 1 else [MUTED]
     positive = [value for curve in curves for value in curve.smoothed if value > 0]
     if positive and max(positive) > LOG_SCALE_RATIO * min(positive):
-        axes.set_yscale("log", nonpositive="mask")
+        _logarithmic(axes)
     for curve, colour in zip(curves, colours, strict=True):
         axes.plot(curve.steps, curve.values, color=colour, linewidth=0.7, alpha=0.3)
         label = expert_label(curve.name)
@@ -93,12 +93,24 @@ def draw_loss_curves(axes: Axes, curves: Sequence[LossCurve], quantity: str = "d
     axes.margins(x=0.01)
     if len(curves) > 1:
         axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
             ncols=4,
             frameon=False,
-            fontsize=9,
+            fontsize=8.5,
             labelcolor=MUTED,
-            handlelength=1.2,
-            columnspacing=1.4,
+            handlelength=0.9,
+            handletextpad=0.5,
+            columnspacing=1.1,
+            borderaxespad=0.2,
         )
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())

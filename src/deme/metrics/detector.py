@@ -100,8 +100,8 @@ def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
     Args:
         spec: ``"digits"`` for the bundled network, ``"inception"`` for the one that the StyleGAN
             and EDM papers compute FID with (fetched once), or a local path or https URL of a
-            TorchScript file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded once to
-            :func:`~deme.metrics.download.detector_cache`.
+            TorchScript file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded
+            once to :func:`~deme.metrics.download.detector_cache`.
         device: where to compute.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -31,9 +32,12 @@ def results_table(run_folder: Path) -> Table:
     seeds = len(evidence.seeds)
     table = Table(
         title=f"{count(evidence.images)} images, {seeds} seed{'s' if seeds != 1 else ''}, "
-        "mean ± deviation; below it merged minus that arm, paired",
+        "mean ± deviation; below it merged minus that arm, paired; "
+        "floor: real images against real images",
         title_style="dim",
         title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("arm")
     for heading in tables[0].columns:
@@ -56,7 +60,7 @@ def _add_detector(table: Table, part: ArmTable, *, named: bool) -> None:
         table.add_row(title, *cells, *costs)
     if part.has_floor:
         floor = [Text(text or "–", style="dim") for text in part.floor]
-        table.add_row(Text("floor: real against real", style="dim"), *floor)
+        table.add_row(Text("floor", style="dim"), *floor)
 
 
 def _cell(cell: Cell | None) -> Text:
