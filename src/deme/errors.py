@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class DemeError(Exception):
@@ -31,15 +32,20 @@ class DemeError(Exception):
         fix: str | None = None,
         given: str | None = None,
     ) -> None:
-        parts = [what.rstrip(".") + "."]
+        what = what.rstrip()
+        parts = [what if what.endswith((".", "?", "!", ":")) else f"{what}."]
         names = None if choices is None else [str(choice) for choice in choices]
         if names is not None and given is not None and (near := nearest(given, names)):
             parts.append(f"Did you mean {near!r}?")
         if names is not None:
-            parts.append(f"Choices: {', '.join(names)}.")
+            parts.append(f"Choices: {', '.join(names) or 'none'}.")
         if fix is not None:
             parts.append(f"Fix: {fix.rstrip('.')}.")
-        super().__init__(" ".join(parts))
+        super().__init__(("\n" if "\n" in what else " ").join(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survives the way back from another process, whatever the subclass's arguments are."""
+        return _restore, (type(self), str(self))
 
 
 class ConfigError(DemeError):
@@ -87,6 +93,13 @@ class MissingExtraError(DemeError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice most like ``name``, or None where nothing is near."""
-    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """The choice most like ``name`` (letter case aside), or None where nothing is near."""
+    by_folded = {choice.casefold(): choice for choice in choices}
+    found = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def _restore(kind: type[DemeError], message: str) -> DemeError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error

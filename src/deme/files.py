@@ -7,7 +7,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,15 +20,18 @@ from safetensors import SafetensorError
 from .errors import StorageError
 
 TEMPORARY_PREFIX = ".partial-"
+SAFETENSORS_TEMPORARY = ".tmp??????"
+"""safetensors writes a file under such a name beside its own, then renames it."""
 
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yields a path beside ``target`` to write to; renamed onto it when the block succeeds.
 
-    Works for a file or a folder. A folder that exists at ``target`` is replaced. On any failure
-    nothing appears at ``target`` and the partial file is removed; what a killed process leaves
-    behind starts with ``.partial-`` and is swept by :func:`sweep_partial`.
+    Works for a file or a folder. A folder that exists at ``target`` is replaced (a process killed
+    between the two renames that this takes leaves none). On any failure ``target`` stays as it
+    was and the partial file is removed; what a killed process leaves behind starts with
+    ``.partial-`` and is swept by :func:`sweep_partial`.
 
     Raises:
         StorageError: no space left, or no permission to write there.
@@ -37,19 +42,38 @@ def atomic_path(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
+            _share(partial)
             _replace(partial, target)
         finally:
-            remove(partial)
+            with contextlib.suppress(OSError):  # what went wrong first is what is reported
+                remove(partial)
 
 
 def _replace(partial: Path, target: Path) -> None:
     if partial.is_dir() and target.is_dir():
         old = target.with_name(f"{TEMPORARY_PREFIX}old-{target.name}-{uuid.uuid4().hex[:8]}")
         target.rename(old)
-        partial.rename(target)
+        try:
+            partial.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
         remove(old)
     else:
         os.replace(partial, target)
+
+
+def _share(partial: Path) -> None:
+    """Gives files the permissions of a plain ``open``: safetensors makes them its owner's alone."""
+    files = [p for p in partial.rglob("*") if p.is_file()] if partial.is_dir() else [partial]
+    private = [p for p in files if not p.is_symlink() and stat.S_IMODE(p.stat().st_mode) == 0o600]
+    if private:
+        probe = partial.with_name(f"{partial.name}-probe")
+        probe.touch()
+        mode = stat.S_IMODE(probe.stat().st_mode)
+        probe.unlink()
+        for path in private:
+            path.chmod(mode)
 
 
 @contextlib.contextmanager
@@ -60,18 +84,22 @@ def storage_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         raise _storage_error(error, target) from error
     except SafetensorError as error:  # it wraps the system's error in one of its own
-        full = "No space left" in str(error) or "os error 28" in str(error)
-        code = errno.ENOSPC if full else errno.EIO
+        found = re.search(r"os error (\d+)", str(error))
+        code = int(found[1]) if found else errno.EIO
         raise _storage_error(OSError(code, str(error)), target) from error
 
 
 def _storage_error(error: OSError, target: Path) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # numpy reports a write that was cut short in words of its own, without a number
+    cut_short = error.errno is None and " requested and " in str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or cut_short:
         return StorageError(
             f"No space left while writing {target}",
             fix="free space or choose another folder with --output, then repeat the command; "
             "finished work is kept",
         )
+    if _is_elsewhere(error, target):
+        return StorageError(f"Cannot write {target}: {error.filename}: {error.strerror}")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return StorageError(
             f"No permission to write {target}", fix="choose a writable folder with --output"
@@ -79,10 +107,20 @@ def _storage_error(error: OSError, target: Path) -> StorageError:
     return StorageError(f"Cannot write {target}: {error.strerror or error}")
 
 
+def _is_elsewhere(error: OSError, target: Path) -> bool:
+    """Whether the error is of a file that is neither beside ``target`` nor above it."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    path, target = Path(os.fsdecode(error.filename)).absolute(), target.absolute()
+    return not (path.is_relative_to(target.parent) or target.is_relative_to(path))
+
+
 def sweep_partial(folder: Path) -> None:
     """Removes what killed processes left half-written anywhere under ``folder``."""
-    for path in sorted(folder.rglob(f"{TEMPORARY_PREFIX}*")):
-        remove(path)
+    with storage_errors(folder):
+        for pattern in (f"{TEMPORARY_PREFIX}*", SAFETENSORS_TEMPORARY):
+            for path in sorted(folder.rglob(pattern)):
+                remove(path)
 
 
 def remove(path: Path) -> None:
@@ -94,7 +132,7 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically; the same value always gives the same bytes."""
+    """Writes JSON atomically; the same value, keys in the same order, gives the same bytes."""
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
@@ -112,7 +150,8 @@ def read_json(path: Path) -> Any:
         raise StorageError(f"Cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise StorageError(
-            f"{path} is not valid JSON ({error})", fix="remove it and repeat the command"
+            f"{path} is not valid JSON ({error})",
+            fix="restore it, or remove it where deme made it, and repeat the command",
         ) from error
 
 
@@ -125,9 +164,17 @@ def hash_bytes(*parts: bytes) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        StorageError: the file cannot be read.
+
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"Cannot read {path}: {error.strerror}") from error
 
 
 def hash_tree(path: Path, leaving_out: Sequence[str] = ()) -> str:
@@ -137,8 +184,11 @@ def hash_tree(path: Path, leaving_out: Sequence[str] = ()) -> str:
         path: the file or folder.
         leaving_out: names of files that do not count.
 
+    Raises:
+        StorageError: there is nothing at ``path``, or a file cannot be read.
+
     """
-    if path.is_file():
+    if not path.is_dir():
         return hash_file(path)
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in leaving_out):

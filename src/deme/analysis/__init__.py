@@ -25,7 +25,7 @@ from .landscape_drawing import draw_landscape
 from .losses import LossCurve, draw_loss_curves, loss_curves
 from .merging_weights import MergingWeights, draw_merging_weights, merging_weights
 from .search_progress import SearchProgress, draw_search_progress, search_progress
-from .style import expert_label
+from .style import expert_label, range_label, three_figures
 from .validation import ValidationMatrix, draw_validation_matrix, validation_matrix
 
 __all__ = [
@@ -53,7 +53,9 @@ __all__ = [
     "landscape",
     "loss_curves",
     "merging_weights",
+    "range_label",
     "search_progress",
     "task_vector_cosines",
+    "three_figures",
     "validation_matrix",
 ]

@@ -16,6 +16,7 @@ from .style import (
     matrix_axes,
     signed,
     text_colour_on,
+    three_figures,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,6 @@ def draw_task_vector_cosines(axes: Axes, data: TaskVectorCosines) -> None:
             tile = colours(0.5 + 0.5 * value / scale) if i != j else (0, 0, 0, 0)
             face = RULE if i == j else tile
             axes.add_patch(Rectangle((j, i), 1, 1, facecolor=face, edgecolor=SURFACE, linewidth=2))
-            text = signed(value, 3) if i != j else f"‖τ‖ {data.norms[i]:.3g}"
+            text = signed(value, 3) if i != j else f"‖τ‖ {three_figures(data.norms[i])}"
             colour = text_colour_on(tile) if i != j else ON_LIGHT
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=9, color=colour)

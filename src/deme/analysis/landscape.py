@@ -2,12 +2,12 @@
 
 A search knows the objective at scattered points of N dimensions. Over a pair of weights, a point
 shows the best value that any evaluation with these two weights reached, whatever the others were;
-between points the nearest one's value stands, so nothing is shown that was not measured.
+between points the nearest one's value stands, so nothing is shown that was not measured. Where a
+search did not walk on a grid, the best evaluation of each small stretch of an axis stands for it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,9 @@ from ..errors import DataError
 
 WORST_SHOWN = 0.85
 """Colours end at this quantile of the shown values: the far corners must not wash out the rest."""
+
+MOST_LEVELS = 16
+"""A weight with more distinct values than this was not searched on a grid: stretches are shown."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ def landscape(search: Mapping[str, Any], *, limit: int = 8, resolution: int = 48
     """
     names = tuple(map(str, search["experts"]))
     points, values, not_finite = _evaluations(search, len(names))
-    profiles = [_profile(points[:, index], values) for index in range(len(names))]
-    kept = _most_effective(profiles, limit)
     extent = _extent(points, search["bounds"])
+    profiles = [_profile(points[:, index], values, extent) for index in range(len(names))]
+    kept = _most_effective(profiles, limit)
     panels = {
         (i, j): _panel(points[:, kept[j]], points[:, kept[i]], values, extent, resolution)
         for i in range(len(kept))
@@ -130,18 +133,38 @@ def _evaluations(
     return points[finite], values[finite], int((~finite).sum())
 
 
-def _best_at(keys: Sequence[tuple[float, ...]], values: NDArray[np.float64]) -> dict[Any, float]:
-    """The lowest value at each key, keys in increasing order."""
-    best: dict[tuple[float, ...], float] = {}
-    for key, value in zip(keys, values.tolist(), strict=True):
-        best[key] = min(value, best.get(key, math.inf))
-    return dict(sorted(best.items()))
+def _best_at(
+    places: NDArray[np.float64], values: NDArray[np.float64], extent: tuple[float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best evaluation at each place ``(P, k)``, places in increasing order."""
+    # Several evaluations for each place: the best of one alone would be its noise.
+    stretches = int((len(places) / 4) ** (1 / places.shape[1]))
+    stretches = min(max(stretches, 4), MOST_LEVELS)
+    groups = np.column_stack([_groups(axis, extent, stretches) for axis in places.T])
+    order = np.lexsort((values, *groups.T[::-1]))
+    _, first = np.unique(groups[order], axis=0, return_index=True)
+    kept = order[first]
+    return places[kept], values[kept]
 
 
-def _profile(weights: NDArray[np.float64], values: NDArray[np.float64]) -> WeightProfile:
-    # Rounded: grid steps that differ in the last bit are one value of the weight.
-    best = _best_at([(weight,) for weight in weights.round(9).tolist()], values)
-    return WeightProfile(tuple(key[0] for key in best), tuple(best.values()))
+def _groups(
+    weights: NDArray[np.float64], extent: tuple[float, float], stretches: int
+) -> NDArray[np.float64]:
+    """What is one value of a weight: the value itself on a grid, or else a stretch of the axis."""
+    # Rounded: grid steps that differ in the last bit are one value.
+    rounded = weights.round(9)
+    if len(np.unique(rounded)) <= MOST_LEVELS:
+        return rounded
+    low, high = extent
+    return np.floor((weights - low) / (high - low) * stretches)
+
+
+def _profile(
+    weights: NDArray[np.float64], values: NDArray[np.float64], extent: tuple[float, float]
+) -> WeightProfile:
+    at, best = _best_at(weights[:, None], values, extent)
+    order = at[:, 0].argsort()
+    return WeightProfile(tuple(at[order, 0].tolist()), tuple(best[order].tolist()))
 
 
 def _most_effective(profiles: Sequence[WeightProfile], limit: int) -> list[int]:
@@ -164,14 +187,13 @@ def _panel(
     extent: tuple[float, float],
     resolution: int,
 ) -> PairPanel:
-    keys = list(zip(x.round(9).tolist(), y.round(9).tolist(), strict=True))
-    best = _best_at(keys, values)
-    at = np.array(list(best))
-    known = np.array(list(best.values()))
+    at, known = _best_at(np.column_stack([x, y]), values, extent)
     low, high = extent
     centres = low + (np.arange(resolution) + 0.5) * (high - low) / resolution
     raster = np.empty((resolution, resolution))
     for row, weight in enumerate(centres):
         distances = (centres[:, None] - at[:, 0]) ** 2 + (weight - at[:, 1]) ** 2
         raster[row] = known[distances.argmin(axis=1)]
-    return PairPanel(tuple(at[:, 0]), tuple(at[:, 1]), tuple(known), raster)
+    return PairPanel(
+        tuple(at[:, 0].tolist()), tuple(at[:, 1].tolist()), tuple(known.tolist()), raster
+    )

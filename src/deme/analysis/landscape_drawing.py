@@ -24,8 +24,7 @@ def draw_landscape(figure: Figure, data: Landscape) -> None:
 
     """
     count = len(data.names)
-    size = max(count, 2)
-    grid = figure.add_gridspec(count, size, wspace=0.12, hspace=0.12)
+    grid = figure.add_gridspec(count, count, wspace=0.12, hspace=0.12)
     for row in range(count):
         for column in range(row + 1):
             axes = figure.add_subplot(grid[row, column])
@@ -34,7 +33,8 @@ def draw_landscape(figure: Figure, data: Landscape) -> None:
             else:
                 _draw_panel(axes, data, row, column)
             _label_edges(axes, data, row, column)
-    _draw_key(figure, grid, data, size)
+    if data.panels:
+        _draw_key(figure, grid, data)
 
 
 def _draw_profile(axes: Axes, data: Landscape, index: int) -> None:
@@ -64,7 +64,7 @@ def _draw_panel(axes: Axes, data: Landscape, row: int, column: int) -> None:
         vmin=data.best,
         vmax=max(data.worst_shown, data.best + 1e-12),
     )
-    axes.scatter(panel.x, panel.y, s=1.6, color=ON_LIGHT, alpha=0.35, linewidths=0)
+    axes.scatter(panel.x, panel.y, s=4, color=ON_LIGHT, alpha=0.45, linewidths=0)
     places = (
         (0.0, 0.0),
         (data.uniform, data.uniform),
@@ -83,13 +83,14 @@ def _label_edges(axes: Axes, data: Landscape, row: int, column: int) -> None:
     """Numbers and names only along the outer edges."""
     ticks = _ticks(data)
     axes.tick_params(labelsize=8)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    labels = [f"{tick:.2g}".replace("-", "−") for tick in ticks]
+    axes.set_xticks(ticks, labels)
     if row == len(data.names) - 1:
         axes.set_xlabel(expert_label(data.names[column]), color=INK, fontsize=9)
     else:
         axes.tick_params(labelbottom=False)
     if row != column:
-        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_yticks(ticks, labels)
     if column == 0 and row > 0:
         axes.set_ylabel(expert_label(data.names[row]), color=INK, fontsize=9)
     elif column == 0:
@@ -106,11 +107,11 @@ def _ticks(data: Landscape) -> list[float]:
     return sorted({inner[0], 0.0, inner[1]} if inner[0] < 0 < inner[1] else set(inner))
 
 
-def _draw_key(figure: Figure, grid: GridSpec, data: Landscape, size: int) -> None:
+def _draw_key(figure: Figure, grid: GridSpec, data: Landscape) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axes = figure.add_subplot(grid[0, size // 2 :])
+    axes = figure.add_subplot(grid[0, len(data.names) // 2 :])
     axes.set_axis_off()
     for name, marker, area in MARKS:
         axes.scatter([], [], s=area, marker=marker, color="white", edgecolors=ON_LIGHT, label=name)

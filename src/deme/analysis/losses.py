@@ -64,17 +64,14 @@ def loss_curves(
 
 
 def running_mean(values: Sequence[float], half_width: int) -> tuple[float, ...]:
-    """The mean over ``half_width`` values to each side; fewer near the ends, as many on both.
+    """The mean over the value and ``half_width`` to each side, fewer where the values end.
 
-    A window that stays symmetric neither lags nor bends a straight line.
+    A centred window does not lag behind the values, as an exponential average would.
     """
-    last = len(values) - 1
-    means = []
-    for index in range(len(values)):
-        reach = min(half_width, index, last - index)
-        window = values[index - reach : index + reach + 1]
-        means.append(math.fsum(window) / len(window))
-    return tuple(means)
+    windows = (
+        values[max(index - half_width, 0) : index + half_width + 1] for index in range(len(values))
+    )
+    return tuple(math.fsum(window) / len(window) for window in windows)
 
 
 def draw_loss_curves(axes: Axes, curves: Sequence[LossCurve], quantity: str = "denoising") -> None:
@@ -88,6 +85,7 @@ def draw_loss_curves(axes: Axes, curves: Sequence[LossCurve], quantity: str = "d
         axes.plot(curve.steps, curve.values, color=colour, linewidth=0.7, alpha=0.3)
         label = expert_label(curve.name)
         axes.plot(curve.steps, curve.smoothed, color=colour, linewidth=1.8, label=label)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel(f"{quantity} loss")
     axes.margins(x=0.01)

@@ -50,7 +50,7 @@ def draw_merging_weights(axes: Axes, data: MergingWeights) -> None:
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvline(data.uniform, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     axes.annotate(
-        f"1/{len(data.names)}",
+        f"1/{len(data.names)}" if len(data.names) > 1 else "1",
         (data.uniform, 1),
         xycoords=("data", "axes fraction"),
         xytext=(0, 2),

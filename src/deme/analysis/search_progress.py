@@ -75,12 +75,14 @@ def draw_search_progress(axes: Axes, data: SearchProgress) -> None:
     inside = [(n, v) for n, v in zip(numbers, data.values, strict=True) if v <= top]
     above = [n for n, v in zip(numbers, data.values, strict=True) if v > top]
     axes.scatter(*zip(*inside, strict=True), s=9, color=MUTED, alpha=0.5, linewidths=0)
-    axes.scatter(above, [top] * len(above), s=9, marker="^", color=MUTED, alpha=0.4, linewidths=0)
+    edge = {"marker": "^", "color": MUTED, "alpha": 0.5, "linewidths": 0, "clip_on": False}
+    axes.scatter(above, [top] * len(above), s=12, **edge)
     axes.step(numbers, data.best, where="post", color=ACCENT, linewidth=2)
     for value, name in ((data.at_zero, "pretrained"), (data.at_uniform, "uniform")):
         if value is not None:
             _reference_line(axes, value, name)
     axes.set_ylim(finite[0] - 0.06 * (top - finite[0]), top)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("evaluation")
     axes.set_ylabel("value, lower is better")
 

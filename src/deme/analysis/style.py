@@ -49,6 +49,11 @@ def range_label(low: int, high: int) -> str:
     return f"{low}–{high}"
 
 
+def three_figures(value: float) -> str:
+    """A positive number with three figures."""
+    return f"{value:#.3g}".rstrip(".")
+
+
 def signed(value: float, digits: int) -> str:
     """A number with its sign, and the minus of typography; zero has no sign."""
     text = f"{value:+.{digits}f}".replace("-", "−")

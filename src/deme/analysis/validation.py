@@ -17,6 +17,7 @@ from .style import (
     range_label,
     signed,
     text_colour_on,
+    three_figures,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def draw_validation_matrix(axes: Axes, matrix: ValidationMatrix) -> None:
     Colours follow the signed root of the change: one ruined range must not hide the small gains.
     """
     columns = [
-        f"{range_label(*item)}\n{base:.3g}"
+        f"{range_label(*item)}\n{three_figures(base)}"
         for item, base in zip(matrix.ranges, matrix.baseline, strict=True)
     ]
     matrix_axes(axes, columns, [expert_label(name) for name in matrix.models])

@@ -23,6 +23,10 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
+"""Typer's exit code after Ctrl-C."""
+
+
 def main() -> None:
     """Entry point of ``deme``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     _quiet_libraries()
@@ -33,9 +37,10 @@ def main() -> None:
     except DemeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("interrupted; the same command resumes", file=sys.stderr)
+        raise
 
 
 def _quiet_libraries() -> None:

@@ -13,6 +13,7 @@
 
 from .config import DecoupleConfig
 from .expert import ExpertSpec, experts_of
+from .job import TrainingJob, TrainingResult
 from .loss import expert_loss
 from .partition import Partition, TimestepRange
 from .projection import (
@@ -22,7 +23,7 @@ from .projection import (
     restore_projections,
 )
 from .timesteps import TimestepSampler
-from .training import TrainingJob, TrainingResult, train_expert
+from .training import train_expert
 from .validation import validation_losses
 
 __all__ = [

@@ -20,7 +20,9 @@ from torch import Tensor
 from ..errors import StorageError
 from ..files import atomic_path, hash_file, read_json, remove, write_json
 
+NETWORK_FILE, EMA_FILE = "network.safetensors", "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
+FILES = (NETWORK_FILE, EMA_FILE, OPTIMIZER_FILE)
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | Non
     Args:
         folder: the training's ``checkpoints`` folder.
         checkpoint: what to keep.
-        total_limit: how many checkpoints stay; None keeps all.
+        total_limit: how many checkpoints stay, this one at least; None keeps all.
+
+    Raises:
+        StorageError: no space left, or no permission; no part of the checkpoint stays then.
 
     """
     target = folder / f"step-{checkpoint.step:06d}"
     parts = {
-        "network.safetensors": checkpoint.network,
-        "ema.safetensors": checkpoint.ema,
+        NETWORK_FILE: checkpoint.network,
+        EMA_FILE: checkpoint.ema,
         OPTIMIZER_FILE: checkpoint.optimizer,
     }
     with atomic_path(target) as partial:
@@ -58,17 +63,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | Non
         state = {"step": checkpoint.step, "files": hashes, **checkpoint.state}
         write_json(partial / "state.json", state)
     older = [path for path in list_checkpoints(folder) if path != target]
-    keep = len(older) if total_limit is None else total_limit - 1
     for path in older:
         remove(path / OPTIMIZER_FILE)
-    for path in older[: len(older) - keep]:
-        remove(path)
+    if total_limit is not None:
+        for path in older[: max(0, len(older) - (total_limit - 1))]:
+            remove(path)
     return target
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoint folders in order of their step."""
-    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+    found = [path for path in folder.glob("step-*") if path.name[len("step-") :].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[len("step-") :]))
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
@@ -83,8 +89,16 @@ def load_latest(folder: Path) -> Checkpoint | None:
         return None
     path = found[-1]
     fix = f"delete {folder} and repeat the command: this training starts anew, all else is kept"
-    state = read_json(path / "state.json")
-    for name, digest in state["files"].items():
+    try:
+        state = read_json(path / "state.json")
+        files = dict(state["files"])
+    except (StorageError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"The checkpoint {path} is damaged: state.json cannot be read", fix=fix
+        ) from error
+    if missing := sorted({*FILES} - files.keys()):
+        raise StorageError(f"The checkpoint {path} is incomplete: {missing[0]} is missing", fix=fix)
+    for name, digest in files.items():
         file = path / name
         if not file.is_file():
             raise StorageError(f"The checkpoint {path} is incomplete: {name} is missing", fix=fix)
@@ -94,8 +108,8 @@ def load_latest(folder: Path) -> Checkpoint | None:
             )
     return Checkpoint(
         step=state["step"],
-        network=load_file(path / "network.safetensors"),
-        ema=load_file(path / "ema.safetensors"),
+        network=load_file(path / NETWORK_FILE),
+        ema=load_file(path / EMA_FILE),
         optimizer=load_file(path / OPTIMIZER_FILE),
         state={key: value for key, value in state.items() if key not in ("step", "files")},
     )

@@ -52,7 +52,7 @@ class TrainingConfig(Config):
     weighting: WeightingName = "standard"
     """Weight over t on the denoising loss."""
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
-    """None: what `accelerate config` says."""
+    """What the accelerator is made with. None: what `accelerate config` says."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third slower."""
     compile: bool = False
@@ -81,14 +81,16 @@ class DecoupleConfig(TrainingConfig):
     def _one_way_to_say_ranges(self) -> DecoupleConfig:
         if self.timestep_boundaries is not None and "ranges" in self.model_fields_set:
             raise ValueError("give either ranges or timestep_boundaries, not both")
-        try:
-            if isinstance(self.ranges, int):
-                if self.ranges < 1:
-                    raise ValueError("ranges must be at least 1")
-            else:
+        if isinstance(self.ranges, int):
+            if self.ranges < 1:
+                raise ValueError("ranges must be at least 1")
+        elif not self.ranges:
+            raise ValueError("ranges must list at least one [low, high) pair")
+        else:
+            try:  # whether they end at T is known only with the model
                 self._listed_partition(max(high for _, high in self.ranges))
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def _listed_partition(self, num_timesteps: int) -> Partition:

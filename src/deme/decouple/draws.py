@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -92,7 +92,7 @@ class Drawer:
         t = self.timesteps.sample(self.batch_size, generator(self.seed, "timesteps", *place))
         return Draw(batch, t, derive_seed(self.seed, "noise", *place))
 
-    def steps(self, first: int, last: int) -> Iterator[list[Draw]]:
+    def steps(self, first: int, last: int) -> Generator[list[Draw], None, None]:
         """The draws of optimizer steps ``[first, last)``, one step made ahead in a thread."""
 
         def make(step: int) -> list[Draw]:

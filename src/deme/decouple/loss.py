@@ -41,7 +41,7 @@ def expert_loss(
     Args:
         denoiser: gives the schedule and what the prediction means.
         network: the expert's network, perhaps wrapped.
-        teacher: the frozen pretrained denoiser, or None where ``consistency`` is 0.
+        teacher: the frozen pretrained denoiser; None leaves the second term out.
         x_0: clean inputs ``(B, …)``.
         noise: standard normal, as ``x_0``.
         t: ``(B,)`` in ``[0, T)``.

@@ -75,12 +75,14 @@ class Partition:
 
     @classmethod
     def uniform(cls, count: int, num_timesteps: int = 1000) -> Partition:
-        """N equal ranges (to rounding)."""
+        """N ranges, equal to rounding: t belongs to range ``⌊t·N/T⌋``, counted from 0."""
         if not 1 <= count <= num_timesteps:
-            raise ConfigError(f"{count} ranges do not fit {num_timesteps} timesteps")
-        return cls.from_boundaries(
-            [num_timesteps * i // count for i in range(1, count)], num_timesteps
-        )
+            raise ConfigError(
+                f"{count} ranges do not fit {num_timesteps} timesteps",
+                fix=f"give 1 to {num_timesteps} ranges",
+            )
+        first = [-(-num_timesteps * i // count) for i in range(1, count)]  # ⌈i·T/N⌉
+        return cls.from_boundaries(first, num_timesteps)
 
     @classmethod
     def from_boundaries(cls, boundaries: Sequence[int], num_timesteps: int = 1000) -> Partition:

@@ -6,6 +6,10 @@ product is formed on the weights, not on the activations, which costs less and n
 memory per sample; folding then only keeps the product. The paper's ``block`` placement puts ``W``
 after whole blocks, on the running hidden state and not on the skip tensors; it cannot be folded
 and stays in the model.
+
+What is trained is ``W − I``, from zero. So the start is exact in every precision (bf16 or TF32
+would round ``I·F``), a change of the diagonal below bf16's step at 1 is not lost, and weight decay
+pulls to the identity.
 """
 
 from __future__ import annotations
@@ -14,12 +18,14 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..denoisers import Denoiser
 from ..denoisers.contract import PROJECTIONS, PROJECTIONS_FILE, Placement
+from ..errors import ConfigError, StorageError
 
 
 class ChannelProjection(nn.Module):
@@ -35,27 +41,41 @@ class ChannelProjection(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.matrix = nn.Parameter(torch.eye(channels))
+        self.offset = nn.Parameter(torch.zeros(channels, channels))
+
+    @property
+    def matrix(self) -> Tensor:
+        """``W``, of shape ``(C, C)``."""
+        return torch.eye(len(self.offset), device=self.offset.device) + self.offset
 
     def forward(self, tensor: Tensor) -> Tensor:
         """``W`` times the rows of a weight or bias whose first axis is the channel."""
         with torch.autocast(tensor.device.type, enabled=False):  # the product stays in float32
-            product = self.matrix @ tensor.flatten(1) if tensor.ndim > 1 else self.matrix @ tensor
-        return product.view_as(tensor)
+            change = self.offset @ (tensor.flatten(1) if tensor.ndim > 1 else tensor)
+            return tensor + change.view_as(tensor)
 
     def on_features(self, features: Tensor) -> Tensor:
         """``W·F`` on a feature map ``(B, C, …)``."""
-        matrix = self.matrix.to(features.dtype)
-        return torch.einsum("oc,bc...->bo...", matrix, features)
+        offset = self.offset.to(features.dtype)
+        return features + torch.einsum("oc,bc...->bo...", offset, features)
 
     def is_identity(self) -> bool:
         """Whether ``W`` is still exactly the identity."""
-        eye = torch.eye(len(self.matrix), device=self.matrix.device)
-        return bool(torch.equal(self.matrix.detach(), eye))
+        return not bool(self.offset.detach().any())
 
 
 def attach_projections(denoiser: Denoiser, placement: Placement) -> None:
-    """Puts projections at the denoiser's sites, in place. The output does not change by a bit."""
+    """Puts projections at the denoiser's sites, in place. The output does not change by a bit.
+
+    Raises:
+        ConfigError: the network has projections already.
+
+    """
+    if placement != "none" and _has_projections(denoiser.network):
+        raise ConfigError(
+            f"{denoiser.name} has channel-wise projections already",
+            fix="train with projection: none, which also trains those that are there",
+        )
     sites = denoiser.projection_sites(placement)
     network = denoiser.network
     if placement == "foldable":
@@ -89,13 +109,31 @@ def fold_projections(network: nn.Module) -> None:
 
 
 def restore_projections(denoiser: Denoiser, folder: Path) -> None:
-    """Puts back the ``block`` projections that were saved beside a pipeline, if there are any."""
+    """Puts back the ``block`` projections that were saved beside a pipeline, if there are any.
+
+    Raises:
+        StorageError: the file is truncated.
+        MismatchError: it is of another architecture; the denoiser is unchanged then.
+
+    """
     file = folder / PROJECTIONS_FILE
     if not file.is_file():
         return
-    attach_projections(denoiser, "block")
-    denoiser.load_weights({**denoiser.weights(), **load_file(file)})
-    denoiser.network.requires_grad_(False)
+    try:
+        saved = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"The channel-wise projections in {file} cannot be read: {error}",
+            fix="copy the file again: without it the model is another one",
+        ) from error
+    twin = denoiser.clone()
+    attach_projections(twin, "block")
+    twin.load_weights({**denoiser.weights(), **saved})
+    denoiser.network = twin.network.requires_grad_(False)
+
+
+def _has_projections(network: nn.Module) -> bool:
+    return any(isinstance(module, ChannelProjection) for module in network.modules())
 
 
 def _parametrize(layer: nn.Module, projection: ChannelProjection) -> None:

@@ -21,8 +21,9 @@ class TimestepSampler:
         num_timesteps: ``T``.
         p: probability of all timesteps, in [0, 1].
         per: draw own-or-all once per ``batch`` (the published code) or for each ``sample``.
-        antithetic: half a batch at t, the other half at ``low + high − 1 − t``: a batch then
-            always has the range's mean timestep, which lowers the gradient's variance.
+        antithetic: half a batch at t, the other half at ``low + high − 1 − t`` of the range that
+            t was drawn from: each pair has that range's mean timestep, which lowers the
+            gradient's variance. In a batch of odd size one sample has no partner.
 
     Raises:
         ConfigError: p outside [0, 1], or a range that exceeds T.
@@ -41,7 +42,8 @@ class TimestepSampler:
             raise ConfigError(f"p = {self.p} is not a probability", fix="give p in [0, 1]")
         if self.timesteps.high > self.num_timesteps:
             raise ConfigError(
-                f"The range {self.timesteps} exceeds the model's {self.num_timesteps} timesteps"
+                f"The range {self.timesteps} exceeds the model's {self.num_timesteps} timesteps",
+                fix=f"end it at {self.num_timesteps} or before",
             )
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from ..data import ImageSource
 from ..denoisers import Denoiser
-from ..randomness import generator
+from ..randomness import generator, noise_like_image
 from .loss import expert_loss
 from .partition import Partition, TimestepRange
 
@@ -30,7 +30,7 @@ def validation_losses(
         source: the images; the first ``images`` of a seeded permutation are used.
         partition: the ranges.
         images: how many images (fewer where the source is smaller).
-        batch_size: of the evaluation only.
+        batch_size: of the evaluation only; it does not change what is drawn.
         seed: of the permutation, the noise and the timesteps.
 
     """
@@ -48,20 +48,22 @@ def _range_loss(
     batch_size: int,
     seed: int,
 ) -> float:
-    draws = generator(seed, "validation noise", timesteps.low, timesteps.high)
+    purpose = f"validation noise {timesteps}"
     spread = torch.linspace(timesteps.low, timesteps.high - 1, len(indices)).round().long()
-    spread = spread[torch.randperm(len(indices), generator=draws)]
+    spread = spread[torch.randperm(len(indices), generator=generator(seed, purpose))]
     total = 0.0
     for start in range(0, len(indices), batch_size):
-        batch = source.batch(indices[start : start + batch_size])
+        part = indices[start : start + batch_size]
+        batch = source.batch(part)
         x_0 = denoiser.encode(batch.images)
-        noise = torch.randn(x_0.shape, generator=draws).to(x_0.device)
+        shape = tuple(x_0.shape[1:])
+        noise = torch.stack([noise_like_image(seed, index, shape, purpose) for index in part])
         loss = expert_loss(
             denoiser,
             denoiser.network,
             None,
             x_0=x_0,
-            noise=noise,
+            noise=noise.to(x_0.device),
             t=spread[start : start + batch_size].to(x_0.device),
             conditioning=denoiser.condition(labels=batch.labels, captions=batch.captions),
         )

@@ -20,7 +20,9 @@ _SCHEDULER = {
     "beta_end": 0.02,
     "beta_schedule": "linear",
     "clip_sample": True,
+    "variance_type": "fixed_small",
 }
+_OTHER_VARIANCE = {"google/ddpm-cifar10-32": "fixed_large"}
 
 
 def _unet(sample_size: int, widths: list[int], attention_at: int) -> dict[str, Any]:
@@ -73,6 +75,8 @@ def write_architecture(name: str, parent: Path) -> Path:
             fix="give a local folder with model_index.json and unet/config.json",
         )
     folder = parent / f"{name.replace('/', '--')}-random"
+    scheduler = dict(_SCHEDULER)
+    scheduler["variance_type"] = _OTHER_VARIANCE.get(name, scheduler["variance_type"])
     index = {
         "_class_name": "DDPMPipeline",
         "scheduler": ["diffusers", "DDPMScheduler"],
@@ -81,11 +85,18 @@ def write_architecture(name: str, parent: Path) -> Path:
     files = {
         "model_index.json": index,
         "unet/config.json": ARCHITECTURES[name],
-        "scheduler/scheduler_config.json": _SCHEDULER,
+        "scheduler/scheduler_config.json": scheduler,
     }
+    texts = {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}
+    if all(_holds(folder / relative, text) for relative, text in texts.items()):
+        return folder  # another process may be reading it
     with atomic_path(folder) as partial:
-        for relative, content in files.items():
+        for relative, text in texts.items():
             path = partial / relative
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+            path.write_text(text, "utf-8")
     return folder
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text

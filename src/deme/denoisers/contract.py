@@ -20,7 +20,6 @@ Conditioning = Mapping[str, Tensor]
 Placement = Literal["none", "foldable", "block"]
 """Where channel-wise projections go: nowhere, on layers that absorb them, after whole blocks."""
 
-
 PROJECTIONS = "channel_projections"
 """The network's attribute that holds projections which cannot be folded."""
 PROJECTIONS_FILE = f"{PROJECTIONS}.safetensors"
@@ -139,6 +138,7 @@ class Denoiser(ABC):
     def to(self, device: torch.device | str) -> Self:
         """Moves the network and the schedule to ``device``, in place."""
         self.network.to(device)
+        self.schedule = self.schedule.to(device)
         return self
 
     def num_parameters(self) -> int:

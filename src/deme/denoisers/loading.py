@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..assets import DIGITS_PIPELINE
 from ..config import Config
 from ..errors import ModelError
-from ..files import read_json
 from .architectures import write_architecture
 from .contract import Denoiser
-from .unet2d import load_unet2d
+from .unet2d_loading import component_class, load_unet2d
 
 FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": load_unet2d}
 """The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
@@ -54,9 +55,9 @@ def load_denoiser(
             f"{config.path} is not a diffusers pipeline: it has no model_index.json",
             fix="give the folder that save_pretrained of a whole pipeline wrote, or a hub id",
         )
-    index = read_json(index_path)
+    index = _read_index(index_path)
     for component in DENOISING_COMPONENTS:
-        kind = (index.get(component) or [None, None])[1]
+        kind = component_class(index, component)
         if kind is None:
             continue
         if kind not in FAMILIES:
@@ -70,13 +71,22 @@ def load_denoiser(
             config.path,
             variant=config.variant,
             random_weights=config.random_weights,
-            seed=0,
         )
     raise ModelError(
         f"{config.path} ({index.get('_class_name')}) has no denoising network",
         choices=DENOISING_COMPONENTS,
         fix="give a pipeline with one of these components",
     )
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        index = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(index, dict):
+        raise ModelError(f"{path} is not a pipeline's index: it holds no JSON object")
+    return index
 
 
 def resolve_folder(config: ModelConfig, cache_folder: Path | None = None) -> Path:
@@ -112,9 +122,10 @@ def _download(config: ModelConfig) -> Path:
             )
         )
     except (OSError, ValueError, HFValidationError) as error:
+        reason = " ".join(str(error).split())[:160]
         raise ModelError(
             f"{config.path!r} is neither a folder here nor a pipeline that could be fetched from "
-            f"the hub ({type(error).__name__}: {str(error).splitlines()[0][:160]})",
+            f"the hub ({type(error).__name__}: {reason})",
             fix="check the name and the network (HF_TOKEN for a private model), or give the path "
             "of a local pipeline folder",
         ) from error

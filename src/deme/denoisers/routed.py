@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ class RoutedDenoiser(Denoiser):
         experts: N denoisers of one family.
         boundaries: N + 1 increasing timesteps, the first 0 and the last T.
 
+    Raises:
+        ConfigError: no expert, or boundaries that do not cover ``[0, T)`` once for the experts.
+
     """
 
     def __init__(self, experts: Sequence[Denoiser], boundaries: Sequence[int]) -> None:
@@ -29,7 +34,15 @@ class RoutedDenoiser(Denoiser):
             raise ConfigError(
                 f"{len(experts)} experts need {len(experts) + 1} boundaries, not {len(boundaries)}"
             )
+        if not experts:
+            raise ConfigError("A routed ensemble needs an expert", fix="give at least one")
         first = experts[0]
+        edges, total = list(boundaries), first.schedule.num_timesteps
+        if edges[0] != 0 or edges[-1] != total or any(a >= b for a, b in pairwise(edges)):
+            raise ConfigError(
+                f"The boundaries {edges} do not cover the model's timesteps [0, {total}) once",
+                fix=f"give increasing boundaries from 0 to {total}",
+            )
         self.experts = tuple(experts)
         self.boundaries = tuple(boundaries)
         self.network = nn.ModuleList([expert.network for expert in experts])
@@ -45,17 +58,24 @@ class RoutedDenoiser(Denoiser):
     def predict_with(
         self, network: nn.Module, x_t: Tensor, t: Tensor, conditioning: Conditioning
     ) -> Tensor:
-        """Each sample's prediction by the expert that owns its ``t``; see the contract."""
-        inner = torch.tensor(self.boundaries[1:-1], device=t.device)
+        """Each sample's prediction by the expert that owns its ``t``; see the contract.
+
+        ``network`` is a list of the experts' networks. Which of them are needed is read from
+        ``t``, so a call waits for the device.
+        """
+        networks = list(network.children())
+        inner = torch.tensor(self.boundaries[1:-1], device=t.device, dtype=t.dtype)
         owner = torch.bucketize(t.contiguous(), inner, right=True)
         owners = owner.unique().tolist()
         if len(owners) == 1:
-            return self.experts[owners[0]].predict(x_t, t, conditioning)
+            only = owners[0]
+            return self.experts[only].predict_with(networks[only], x_t, t, conditioning)
         output = torch.empty_like(x_t)
         for index in owners:
             mine = owner == index
             part = {name: tensor[mine] for name, tensor in conditioning.items()}
-            output[mine] = self.experts[index].predict(x_t[mine], t[mine], part)
+            expert = self.experts[index]
+            output[mine] = expert.predict_with(networks[index], x_t[mine], t[mine], part)
         return output
 
     def condition(
@@ -71,6 +91,10 @@ class RoutedDenoiser(Denoiser):
     def decode(self, x_0: Tensor) -> Tensor:
         """As the experts do."""
         return self.experts[0].decode(x_0)
+
+    def clone(self) -> Self:
+        """An ensemble of clones."""
+        return type(self)([expert.clone() for expert in self.experts], self.boundaries)
 
     def projection_sites(self, placement: Placement) -> tuple[ProjectionSite, ...]:
         """None: an ensemble is not trained."""

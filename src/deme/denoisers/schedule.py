@@ -116,8 +116,13 @@ class NoiseSchedule:
         alpha_t, sigma_t = self.coefficients(t, x_t)
         return (x_t - sigma_t * self.epsilon(prediction, output, x_t, t)) / alpha_t
 
-    def to(self, device: torch.device) -> NoiseSchedule:
-        """The same schedule with its tables on ``device``."""
+    def to(self, device: torch.device | str) -> NoiseSchedule:
+        """The same schedule with its tables on ``device``, so that looking up t does not wait.
+
+        They stay where they are for a device without float64 (``mps``).
+        """
+        if torch.device(device).type == "mps":
+            return self
         return NoiseSchedule(self.alpha.to(device), self.sigma.to(device))
 
 

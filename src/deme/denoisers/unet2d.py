@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import diffusers
 import torch
 from diffusers import UNet2DModel
 from huggingface_hub import save_torch_state_dict
@@ -16,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import DataError, ModelError
-from ..files import read_json
 from .contract import (
     PROJECTIONS,
     PROJECTIONS_FILE,
@@ -41,6 +39,10 @@ class UNet2DDenoiser(Denoiser):
         folder: the pipeline's folder, whose other files :meth:`save` carries over.
         name: hub id or folder name, for messages and cards.
 
+    Raises:
+        ModelError: a network that is not from a square grey or RGB image to one of its kind, or
+            that is conditioned on something else than class labels.
+
     """
 
     def __init__(
@@ -52,16 +54,7 @@ class UNet2DDenoiser(Denoiser):
         name: str,
     ) -> None:
         config = network.config
-        if config["in_channels"] != config["out_channels"]:
-            raise ModelError(
-                f"{name} has {config['in_channels']} input and {config['out_channels']} output "
-                "channels; a network that also predicts its variance is not supported",
-                fix="use a model with as many output as input channels",
-            )
-        if config["sample_size"] is None:
-            raise ModelError(
-                f"{name} does not say its sample_size", fix="set sample_size in unet/config.json"
-            )
+        _check_supported(config, name)
         self.network = cast(nn.Module, network)
         self.schedule = schedule
         self.scheduler_config = scheduler_config
@@ -71,13 +64,10 @@ class UNet2DDenoiser(Denoiser):
             scheduler_config.get("prediction_type", "epsilon")
         )
         size = config["sample_size"]
-        height, width = (size, size) if isinstance(size, int) else size
-        self.sample_shape = (config["in_channels"], height, width)
-        self.resolution = height
+        self.resolution = size if isinstance(size, int) else size[0]
         self.image_channels = config["in_channels"]
-        self.num_classes = (
-            config["num_class_embeds"] if config.get("class_embed_type") is None else None
-        )
+        self.sample_shape = (self.image_channels, self.resolution, self.resolution)
+        self.num_classes = config["num_class_embeds"]
 
     def predict_with(
         self, network: nn.Module, x_t: Tensor, t: Tensor, conditioning: Conditioning
@@ -114,7 +104,8 @@ class UNet2DDenoiser(Denoiser):
         if images.shape[1:] != self.sample_shape:
             raise DataError(
                 f"{self.name} takes images of shape {self.sample_shape}, not "
-                f"{tuple(images.shape[1:])}"
+                f"{tuple(images.shape[1:])}",
+                fix="leave data.resolution out: images are then made to fit the model",
             )
         return images.to(self.device, torch.float32) / 127.5 - 1
 
@@ -155,7 +146,8 @@ class UNet2DDenoiser(Denoiser):
 
         Channel-wise projections that stay in the model go to a file of their own beside it.
         """
-        _copy_all_but_weights(self.folder, folder)
+        if self.folder.resolve() != folder.resolve():
+            _copy_all_but_weights(self.folder, folder)
         weights = {name: tensor.contiguous().cpu() for name, tensor in self.weights().items()}
         extra = {name: weights.pop(name) for name in list(weights) if name.startswith(PROJECTIONS)}
         (folder / COMPONENT).mkdir(parents=True, exist_ok=True)
@@ -169,71 +161,44 @@ class UNet2DDenoiser(Denoiser):
             save_file(extra, folder / PROJECTIONS_FILE)
 
 
+def _check_supported(config: Mapping[str, Any], name: str) -> None:
+    channels, size = config["in_channels"], config["sample_size"]
+    if channels != config["out_channels"]:
+        raise ModelError(
+            f"{name} has {channels} input and {config['out_channels']} output "
+            "channels; a network that also predicts its variance is not supported",
+            fix="use a model with as many output as input channels",
+        )
+    if channels not in (1, 3):
+        raise ModelError(
+            f"{name} has {channels} channels, which are no image's", choices=["1 (grey)", "3 (RGB)"]
+        )
+    if size is None:
+        raise ModelError(
+            f"{name} does not say its sample_size", fix="set sample_size in unet/config.json"
+        )
+    if not isinstance(size, int) and size[0] != size[1]:
+        raise ModelError(f"{name} makes images of {size[0]}×{size[1]}; only squares are supported")
+    if config.get("class_embed_type") is not None:
+        raise ModelError(
+            f"{name} has class_embed_type {config['class_embed_type']!r}, which is not supported",
+            fix="use a model with num_class_embeds, or one without classes",
+        )
+
+
 def _copy_all_but_weights(source: Path, target: Path) -> None:
-    for path in sorted(source.rglob("*")):
+    """Copies the index and its components' folders, and nothing else that lies beside them.
+
+    A README or a sample image speaks of the original model; training leaves checkpoints there.
+    """
+    index = source / "model_index.json"
+    components = [name for name in json.loads(index.read_text("utf-8")) if name[0] != "_"]
+    files = [index]
+    for name in components:
+        files += [path for path in sorted((source / name).rglob("*")) if path.is_file()]
+    for path in files:
         relative = path.relative_to(source)
-        if not path.is_file() or relative.parts[0].startswith("."):
-            continue
         if relative.parts[0] == COMPONENT and path.name.endswith(WEIGHT_SUFFIXES):
             continue
-        if len(relative.parts) == 1 and path.name != "model_index.json":
-            continue  # a README or a sample image speaks of the original model
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / relative)
-
-
-def load_unet2d(
-    folder: Path, name: str, *, variant: str | None, random_weights: bool, seed: int
-) -> UNet2DDenoiser:
-    """Builds the denoiser from a pipeline folder whose ``model_index.json`` names a UNet2DModel.
-
-    Raises:
-        ModelError: weights that are missing, truncated, a pickle of more than tensors, or that do
-            not fit the configuration; a scheduler without ``alphas_cumprod``.
-
-    """
-    try:
-        network = _load_network(folder / COMPONENT, variant, random_weights, seed)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"The weights in {folder / COMPONENT} cannot be loaded: {error}",
-            fix="give a folder whose unet/ holds a complete safetensors file",
-        ) from error
-    scheduler = _load_scheduler(folder, name)
-    schedule = NoiseSchedule.variance_preserving(scheduler.alphas_cumprod)
-    network.eval().requires_grad_(False)
-    return UNet2DDenoiser(network, schedule, dict(scheduler.config), folder, name)
-
-
-def _load_network(
-    folder: Path, variant: str | None, random_weights: bool, seed: int
-) -> UNet2DModel:
-    if not random_weights:
-        network = UNet2DModel.from_pretrained(folder, variant=variant, low_cpu_mem_usage=False)
-        return cast(UNet2DModel, network).float()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config = cast(dict[str, Any], UNet2DModel.load_config(str(folder)))
-        return cast(UNet2DModel, UNet2DModel.from_config(config))
-
-
-def _load_scheduler(folder: Path, name: str) -> Any:
-    """The pipeline's scheduler, whose ``alphas_cumprod`` is ``ᾱ`` over the timesteps."""
-    index = read_scheduler_class(folder)
-    scheduler = getattr(diffusers, index, diffusers.DDPMScheduler).from_pretrained(
-        folder / "scheduler"
-    )
-    if not hasattr(scheduler, "alphas_cumprod"):
-        raise ModelError(
-            f"{name}'s scheduler {index} has no ᾱ over the timesteps",
-            choices=["DDPMScheduler", "DDIMScheduler", "PNDMScheduler"],
-        )
-    return scheduler
-
-
-def read_scheduler_class(folder: Path) -> str:
-    """The name of the scheduler's class in a pipeline folder."""
-    return str(read_json(folder / "model_index.json").get("scheduler", [None, "DDPMScheduler"])[1])
-
-
-__all__ = ["UNet2DDenoiser", "load_unet2d"]

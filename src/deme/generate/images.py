@@ -70,5 +70,6 @@ def generate_images(
         if on_progress is not None:
             on_progress(len(part))
     if not images:
-        return torch.empty((0, denoiser.image_channels, denoiser.resolution, denoiser.resolution))
+        side = denoiser.resolution
+        return torch.empty((0, denoiser.image_channels, side, side), dtype=torch.uint8)
     return torch.cat(images)

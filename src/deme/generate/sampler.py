@@ -8,11 +8,21 @@ import torch
 from torch import Tensor
 
 from ..denoisers import Conditioning, Denoiser
+from ..errors import ConfigError, ModelError
 from .config import SamplerConfig
+
+RUNGE_KUTTA_STEPS = 4
+"""PNDM starts with so many Runge-Kutta steps, of several network calls each."""
 
 
 def build_scheduler(denoiser: Denoiser, config: SamplerConfig) -> Any:
-    """A diffusers scheduler from the pipeline's scheduler configuration, its timesteps set."""
+    """A diffusers scheduler from the pipeline's scheduler configuration, its timesteps set.
+
+    Raises:
+        ConfigError: the sampler cannot take so many or so few steps.
+        ModelError: the sampler does not know what the model predicts.
+
+    """
     import diffusers
 
     overrides: dict[str, Any] = {}
@@ -28,8 +38,28 @@ def build_scheduler(denoiser: Denoiser, config: SamplerConfig) -> Any:
     known = set(kind().config)
     accepted = {name: value for name, value in denoiser.scheduler_config.items() if name in known}
     scheduler = kind.from_config(accepted, **overrides)
+    _check(denoiser, config, scheduler)
     scheduler.set_timesteps(config.sampler_steps)
     return scheduler
+
+
+def _check(denoiser: Denoiser, config: SamplerConfig, scheduler: Any) -> None:
+    """What diffusers would say late, or not at all."""
+    is_pndm = config.sampler == "pndm"
+    total = denoiser.schedule.num_timesteps
+    least = RUNGE_KUTTA_STEPS if is_pndm and not scheduler.config["skip_prk_steps"] else 1
+    if not least <= config.sampler_steps <= total:
+        raise ConfigError(
+            f"sampler_steps {config.sampler_steps} cannot be done by {config.sampler} on "
+            f"{denoiser.name}",
+            fix=f"give sampler_steps from {least} to {total}",
+        )
+    if is_pndm and denoiser.prediction not in ("epsilon", "v"):
+        raise ModelError(
+            f"pndm cannot sample from {denoiser.name}, which predicts {denoiser.prediction!r}",
+            choices=("ddim", "ddpm", "dpmsolver++"),
+            fix="choose another sampler",
+        )
 
 
 @torch.inference_mode()
@@ -40,7 +70,7 @@ def sample_latents(
     conditioning: Conditioning,
     generators: list[torch.Generator] | None = None,
 ) -> Tensor:
-    """From ``x_T`` to ``x_0``: one network call a step.
+    """From ``x_T`` to ``x_0``: one network call for each of the scheduler's timesteps.
 
     Args:
         denoiser: any denoiser, the routed ensemble too.

@@ -49,8 +49,11 @@ def merge_weights(
                 f"{method} has no parameter {name!r}", choices=registered.parameters, given=name
             )
     for vector in vectors:
-        if list(vector) != list(base):
-            raise MismatchError(f"The task vector {vector.name} is not of {base.origin}'s layout")
+        if [(k, vector[k].shape) for k in vector] != [(k, base[k].shape) for k in base]:
+            raise MismatchError(
+                f"The task vector {vector.name} is not of {base.origin}'s layout",
+                fix="make it with TaskVector.between this base and an expert",
+            )
     merged: dict[str, Tensor] = {}
     for name in base:
         deltas = [vector[name] for vector in vectors]
@@ -62,13 +65,15 @@ def merge_weights(
 
 
 class InPlaceMerger:
-    """Switches one denoiser among candidates ``θ + Σ w_i τ_i`` without loading or allocating.
+    """Switches one denoiser among candidates ``θ + Σ w_i τ_i``, in the network's own memory.
 
-    The weights are always rebuilt from ``θ``, so nothing accumulates over many switches.
+    The weights are always rebuilt from ``θ``, so nothing accumulates over many switches. While it
+    switches, the merged weights are in memory once more; where they are not finite, the network
+    keeps the weights that it had.
 
     Args:
         denoiser: whose network is switched; it must hold the base weights' layout.
-        base: ``θ``.
+        base: ``θ``, in memory of its own and not the network's.
         vectors: ``τ_i``.
 
     """
@@ -79,6 +84,6 @@ class InPlaceMerger:
         self.vectors = tuple(vectors)
 
     def __call__(self, weights: Sequence[float]) -> Denoiser:
-        """The denoiser, now with the weights of this candidate."""
+        """The denoiser, now with the weights of this candidate; see :func:`merge_weights`."""
         self.denoiser.load_weights(merge_weights(self.base, self.vectors, weights))
         return self.denoiser

@@ -17,13 +17,13 @@ class StateDict(Mapping[str, Tensor]):
     """Named tensors of one model, in the order of their names.
 
     Args:
-        tensors: by name.
+        tensors: by name; they are shared, not copied.
         origin: where they came from, for messages.
 
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], origin: str) -> None:
-        self._tensors = {name: tensors[name] for name in sorted(tensors)}
+        self._tensors = {name: tensors[name].detach() for name in sorted(tensors)}
         self.origin = origin
 
     def __getitem__(self, name: str) -> Tensor:
@@ -40,7 +40,7 @@ class StateDict(Mapping[str, Tensor]):
         digest = hashlib.sha256()
         for name, tensor in self._tensors.items():
             digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            raw = tensor.cpu().contiguous().flatten().view(torch.uint8)
             digest.update(raw.numpy().tobytes())
         return digest.hexdigest()
 
@@ -71,6 +71,6 @@ class StateDict(Mapping[str, Tensor]):
             listed = "\n  ".join(problems[:SHOWN])
             raise MismatchError(
                 f"{self.origin} and {other.origin} differ in {len(problems)} of "
-                f"{len(set(self) | set(other))} tensors:\n  {listed}{more}\n",
+                f"{len(set(self) | set(other))} tensors:\n  {listed}{more}",
                 fix="give experts that were finetuned from this very base, saved in one dtype",
             )

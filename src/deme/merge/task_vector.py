@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -31,7 +32,9 @@ class TaskVector(Mapping[str, Tensor]):
 
         """
         base.require_same_layout(expert)
-        tensors = {key: expert[key].float() - base[key].float() for key in base}
+        tensors = {
+            key: expert[key].to(base[key].device).float() - base[key].float() for key in base
+        }
         return cls(tensors, name or expert.origin)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -44,9 +47,14 @@ class TaskVector(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def dot(self, other: TaskVector) -> float:
-        """``⟨τ, τ'⟩`` over all elements, accumulated in float64."""
-        if list(self) != list(other):
-            raise MismatchError(f"The task vectors {self.name} and {other.name} differ in keys")
+        """``⟨τ, τ'⟩`` over all elements, accumulated in float64.
+
+        Raises:
+            MismatchError: the other's keys or shapes differ.
+
+        """
+        if [(key, self[key].shape) for key in self] != [(key, other[key].shape) for key in other]:
+            raise MismatchError(f"The task vectors {self.name} and {other.name} differ in layout")
         return sum(
             float(torch.dot(self[key].flatten().double(), other[key].flatten().double()))
             for key in self
@@ -63,5 +71,15 @@ class TaskVector(Mapping[str, Tensor]):
 
 
 def cosine_matrix(vectors: Sequence[TaskVector]) -> list[list[float]]:
-    """Pairwise cosines of task vectors, symmetric, ones on the diagonal."""
-    return [[a.cosine(b) for b in vectors] for a in vectors]
+    """Pairwise cosines of task vectors: exactly symmetric, 1 on the diagonal.
+
+    The row and the column of a vector that is 0 are 0.
+    """
+    norms = [vector.norm() for vector in vectors]
+    matrix = [[0.0] * len(norms) for _ in norms]
+    for i, norm in enumerate(norms):
+        matrix[i][i] = float(norm > 0)
+    for (i, a), (j, b) in itertools.combinations(enumerate(vectors), 2):
+        if norms[i] > 0 and norms[j] > 0:
+            matrix[i][j] = matrix[j][i] = a.dot(b) / (norms[i] * norms[j])
+    return matrix

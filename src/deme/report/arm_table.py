@@ -84,8 +84,7 @@ class _Column:
 
     def __init__(self, evidence: Evidence, detector: str, metric: str) -> None:
         self.evidence, self.detector, self.metric = evidence, detector, metric
-        found = [arm.number(detector, metric) for arm in evidence.arms.values()]
-        self.numbers = [number for number in found if number is not None]
+        self.numbers = evidence.numbers(detector, metric)
         self.digits = digits_for(self.numbers)
 
     @property

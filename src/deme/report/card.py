@@ -126,8 +126,9 @@ def _results(run: RunFolder) -> str:
     if run.evidence is None or run.metrics is None:
         return "This merge has not been evaluated."
     seeds = len(run.evidence.seeds)
+    over = f"Mean ± deviation over {seeds} noise seeds" if seeds > 1 else "One noise seed"
     reading = (
-        f"Mean ± deviation over {seeds} noise seed{'s' if seeds != 1 else ''}; in brackets merged "
+        f"{over}; in brackets merged "
         "minus that arm, paired over the seeds. The floor is what real images score against real "
         "images."
     )

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import StorageError
-from .arm_table import ArmTable, Cell, arm_tables
+from .arm_table import ArmTable, Cell, Row, arm_tables
 from .numbers import count
 from .run_folder import RunFolder
 
@@ -17,7 +17,7 @@ OUTCOME_STYLES = {"better": "green", "level": "dim", "worse": "red", "unknown": 
 
 
 def results_table(run_folder: Path) -> Table:
-    """All arms, mean ± deviation, with merged minus each arm below its number.
+    """All arms, mean ± deviation, with merged minus each arm below its number; 80 columns do.
 
     Raises:
         StorageError: the run has not been evaluated, or a file is damaged.
@@ -31,19 +31,18 @@ def results_table(run_folder: Path) -> Table:
     tables = arm_tables(evidence)
     seeds = len(evidence.seeds)
     table = Table(
-        title=f"{count(evidence.images)} images, {seeds} seed{'s' if seeds != 1 else ''}, "
-        "mean ± deviation; below it merged minus that arm, paired; "
+        title=f"{count(evidence.images)} images, {seeds} seed{'s' if seeds != 1 else ''}: "
+        "mean ±deviation; below it merged minus that arm, paired; "
         "floor: real images against real images",
         title_style="dim",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("arm")
+    table.add_column("arm", no_wrap=True)
     for heading in tables[0].columns:
         table.add_column(heading, justify="right")
-    table.add_column("models", justify="right")
-    table.add_column("training steps", justify="right")
     for part in tables:
         _add_detector(table, part, named=len(tables) > 1)
     return table
@@ -54,19 +53,30 @@ def _add_detector(table: Table, part: ArmTable, *, named: bool) -> None:
         table.add_section()
         table.add_row(Text(f"{part.detector} features", style="italic"))
     for row in part.rows:
-        cells = [_cell(cell) for cell in row.cells]
-        title = Text(row.arm.title, style="bold" if row.is_merged else "")
-        costs = [count(row.arm.models), count(row.arm.training_steps)]
-        table.add_row(title, *cells, *costs)
+        table.add_row(_title(row), *(_cell(cell) for cell in row.cells))
     if part.has_floor:
-        floor = [Text(text or "–", style="dim") for text in part.floor]
+        floor = [Text(_narrow(text or "–"), style="dim") for text in part.floor]
         table.add_row(Text("floor", style="dim"), *floor)
+
+
+def _title(row: Row) -> Text:
+    """The arm, and what it took below it."""
+    models = f"{row.arm.models} model{'s' if row.arm.models != 1 else ''}"
+    title = Text(row.arm.title, style="bold" if row.is_merged else "")
+    costs = f"\n{models}, {count(row.arm.training_steps)} steps"
+    return title.append(costs, style="not bold dim")
 
 
 def _cell(cell: Cell | None) -> Text:
     if cell is None:
         return Text("–", style="dim")
-    text = Text(cell.text, style="bold" if cell.best else "")
+    text = Text(_narrow(cell.text), style="bold" if cell.best else "")
     if cell.difference:
-        text.append(f"\n{cell.difference}", style=f"not bold {OUTCOME_STYLES[cell.outcome]}")
+        style = f"not bold {OUTCOME_STYLES[cell.outcome]}"
+        text.append(f"\n{_narrow(cell.difference)}", style=style)
     return text
+
+
+def _narrow(text: str) -> str:
+    """One space less, for 80 columns, and the other one for a line that breaks all the same."""
+    return text.replace(" ± ", " ±")

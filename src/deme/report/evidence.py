@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +11,8 @@ from ..errors import StorageError
 from ..metrics import METRICS
 
 PRETRAINED = "pretrained"
+EXCESS_METRIC = "frechet"
+"""The metric whose excess over the floor a run records."""
 MERGED = "merged"
 
 
@@ -19,7 +22,7 @@ class Number:
 
     Attributes:
         mean: over the seeds.
-        deviation: standard deviation over the seeds.
+        deviation: standard deviation over the seeds; not a number where it is not known.
         values: one for each seed, where they were kept.
     """
 
@@ -29,9 +32,10 @@ class Number:
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, Any]) -> Self:
-        """From ``mean``, ``std`` and, where kept, ``values``."""
+        """From ``mean``, ``std`` and, where kept, ``values``; one value has no deviation."""
         values = tuple(float(value) for value in record.get("values", ()))
-        return cls(float(record["mean"]), float(record["std"]), values)
+        deviation = math.nan if record["std"] is None or len(values) == 1 else float(record["std"])
+        return cls(float(record["mean"]), deviation, values)
 
 
 Numbers = Mapping[str, Number]
@@ -77,7 +81,7 @@ class Evidence:
         floor: real images against real images, by detector and metric.
         arms: by name.
         paired: merged minus another arm over the same seeds, by detector, metric and arm.
-        excess: distance over the floor by detector and arm, and the ``reduction``.
+        excess: Fréchet distance over the floor by detector and arm, and the ``reduction``.
         notes: warnings.
     """
 
@@ -129,6 +133,16 @@ class Evidence:
     def difference(self, detector: str, metric: str, arm: str) -> Number | None:
         """Merged minus ``arm``, paired over the seeds, where it was measured."""
         return self.paired.get(detector, {}).get(metric, {}).get(arm)
+
+    def numbers(self, detector: str, metric: str) -> list[Number]:
+        """What the arms measured, those that did."""
+        found = (arm.number(detector, metric) for arm in self.arms.values())
+        return [number for number in found if number is not None]
+
+    def excess_of_main(self) -> Mapping[str, float]:
+        """Excess over the floor by arm in the main metric; empty where it is not recorded."""
+        detector, metric = self.main
+        return self.excess.get(detector, {}) if metric == EXCESS_METRIC else {}
 
     def floor_of(self, detector: str, metric: str) -> Number | None:
         """Real images against real images, where it was measured."""

@@ -50,9 +50,7 @@ def distance_pictures(evidence: Evidence, metrics: Record) -> list[Picture]:
             data = analysis.arm_distances(metrics, detector, metric)
             if not data.arms:
                 continue
-            arms = [evidence.arms[arm.name] for arm in data.arms]
-            found = [arm.number(detector, metric) for arm in arms]
-            digits = digits_for(number for number in found if number is not None)
+            digits = digits_for(evidence.numbers(detector, metric))
             title = f"{metric_title(metric)}, {detector} features"
             drawing = svg(
                 f"distance-{index}-{metric}",
@@ -77,7 +75,8 @@ def weights_picture(names: Sequence[str], weights: Sequence[float]) -> Picture:
         (5.2, 1.0 + 0.36 * len(data.names)),
         _on_axes(lambda axes: analysis.draw_merging_weights(axes, data)),
     )
-    return Picture(drawing, "", "Rows: the timesteps of each expert, least noise on top.", 5.2)
+    caption = "Rows: the experts, by the timesteps that they own. Dashed: all weights equal."
+    return Picture(drawing, "", caption, 5.2)
 
 
 def loss_pictures(experts: Sequence[Record], joint: Record | None) -> list[Picture]:
@@ -150,8 +149,8 @@ def cosine_picture(task_vectors: Record) -> Picture | None:
 def landscape_picture(search: Record) -> Picture:
     """The objective over every pair of weights."""
     data = analysis.landscape(search)
-    size = 0.9 + max(1.25 * len(data.names), 3.4)
-    height = size - 0.5 if len(data.names) > 1 else 2.6
+    size = 0.9 + max(1.25 * len(data.names), 3.2)
+    height = size - 0.5 if data.panels else 2.6
     drawing = svg(
         "landscape",
         "The search's objective over every pair of merging weights",
@@ -159,8 +158,9 @@ def landscape_picture(search: Record) -> Picture:
         lambda figure: analysis.draw_landscape(figure, data),
     )
     panels = (
-        "Each panel: the best value found with these two weights, whatever the others; dark is "
-        "better, a small dot is a measured pair, and between dots the nearest one's value stands. "
+        "Each panel: the best value found with these two weights, or close to them, whatever the "
+        "others; dark is better, a small dot is a measured pair, and between dots the nearest "
+        "one's value stands. "
     )
     caption = (panels if data.panels else "") + (
         "On the diagonal: the best value against one weight, with lines at zero (dotted), at 1/N "

@@ -38,7 +38,9 @@ def plain(value: float, digits: int) -> str:
 
 
 def with_deviation(number: Number, digits: int) -> str:
-    """``mean ± deviation``."""
+    """``mean ± deviation``, or the mean alone where the deviation is not known."""
+    if math.isnan(number.deviation):
+        return plain(number.mean, digits)
     return f"{plain(number.mean, digits)} ± {plain(number.deviation, digits)}"
 
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..analysis import expert_label, range_label, three_figures
 from . import figures
 from .arm_table import ArmTable, arm_tables
 from .evidence import MERGED, PRETRAINED, Evidence, metric_title
 from .figures import Picture
-from .numbers import count, digits_for, duration, percent, signed_with_deviation
+from .numbers import count, duration, percent
 from .run_folder import RunFolder
 from .samples import SampleGrids, sample_grids
-from .verdict import Verdict, judge, verdict
+from .verdict import Verdict, difference_text, judge, verdict
 
 FILES = (
     ("merged", "the merged pipeline"),
@@ -139,12 +140,13 @@ def _tiles(evidence: Evidence) -> list[Tile]:
     tiles = []
     difference = evidence.difference(detector, metric, PRETRAINED)
     if difference is not None:
-        digits = digits_for([difference])
+        shown = difference_text(evidence, detector, metric, PRETRAINED)
         outcome = judge(difference, metric, len(evidence.seeds))
         label = f"{metric_title(metric)}, merged minus pretrained"
-        tiles.append(Tile(signed_with_deviation(difference, digits), label, outcome))
-        reduction = evidence.excess.get(detector, {}).get("reduction")
-        if reduction is not None and evidence.excess[detector].get(PRETRAINED, 0) > 0:
+        tiles.append(Tile(shown, label, outcome))
+        excess = evidence.excess_of_main()
+        if "reduction" in excess and excess.get(PRETRAINED, 0) > 0:
+            reduction = excess["reduction"]
             sign = "−" if reduction > 0 else "+"
             label = "excess over the floor"
             tiles.append(Tile(f"{sign}{percent(abs(reduction))}", label, outcome))
@@ -163,16 +165,20 @@ def _weights(run: RunFolder) -> Picture | None:
     if run.recipe is not None:
         models = run.recipe["models"]
         return figures.weights_picture(
-            [_source_name(source) for source in models], [source["weight"] for source in models]
+            [_source_label(source) for source in models], [source["weight"] for source in models]
         )
     if run.search is not None:
         return figures.weights_picture(run.search["experts"], run.search["weights"])
     return None
 
 
-def _source_name(source: Mapping[str, Any]) -> str:
-    """The expert's name: the last part of its folder."""
-    return str(source["model"]).rstrip("/").rsplit("/", 1)[-1]
+def _source_label(source: Mapping[str, Any]) -> str:
+    """The last part of the expert's folder, and its range where that does not tell it."""
+    name = expert_label(str(source["model"]).rstrip("/").rsplit("/", 1)[-1])
+    low, high = source.get("min_timestep"), source.get("max_timestep")
+    if low is None or high is None or name == range_label(low, high):
+        return name
+    return f"{name} ({range_label(low, high)})"
 
 
 def _validation(run: RunFolder) -> Picture | None:
@@ -190,9 +196,8 @@ def _cosines_absent(vectors: Mapping[str, Any] | None) -> str:
 def _relative_norms(vectors: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if vectors is None:
         return []
-    names = map(figures.analysis.expert_label, vectors["names"])
-    pairs = zip(names, vectors["relative_norms"], strict=True)
-    return [(name, f"{100 * norm:.3g} %") for name, norm in pairs]
+    pairs = zip(vectors["names"], vectors["relative_norms"], strict=True)
+    return [(expert_label(name), f"{three_figures(100 * norm)} %") for name, norm in pairs]
 
 
 def _timings(record: Mapping[str, Any] | None) -> tuple[list[Timing], str]:

@@ -47,9 +47,10 @@ def svg(name: str, alt: str, size: tuple[float, float], draw: Callable[[Figure],
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
     buffer = io.StringIO()
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
+    ):
         figure = Figure(size, layout="constrained")
         draw(figure)
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -75,5 +76,5 @@ def _for_the_page(text: str, name: str, alt: str) -> str:
 def png(pixels: NDArray[np.uint8]) -> str:
     """A ``data:`` address of a PNG; pixels are uint8 ``(H, W, 4)``."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(pixels).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,11 +38,20 @@ def judge(difference: Number, metric: str, seeds: int) -> Outcome:
     Better or worse needs a difference beyond its own deviation over the seeds; a single seed has
     no deviation and decides nothing.
     """
-    if seeds < 2:
+    if seeds < 2 or math.isnan(difference.deviation):
         return "unknown"
     if not abs(difference.mean) > difference.deviation:
         return "level"
     return "better" if (difference.mean > 0) == higher_is_better(metric) else "worse"
+
+
+def difference_text(evidence: Evidence, detector: str, metric: str, arm: str) -> str:
+    """``±mean ± deviation`` of merged minus ``arm``, with the digits of the arms' numbers."""
+    difference = evidence.difference(detector, metric, arm)
+    if difference is None:
+        return ""
+    digits = digits_for(evidence.numbers(detector, metric))
+    return signed_with_deviation(difference, digits)
 
 
 def verdict(evidence: Evidence) -> Verdict:
@@ -52,7 +62,7 @@ def verdict(evidence: Evidence) -> Verdict:
         return Verdict("unknown", "Merged and pretrained have not been compared yet.", ())
     outcome = judge(difference, metric, len(evidence.seeds))
     sentences = [
-        _comparison(evidence, difference, outcome),
+        _comparison(evidence, outcome),
         _excess(evidence),
         _rivals(evidence),
         _other_detectors(evidence),
@@ -79,13 +89,13 @@ def _headline(evidence: Evidence, outcome: Outcome) -> str:
     return plain_words + (f"; {_listing(winners)} {_does(winners)} better." if winners else ".")
 
 
-def _comparison(evidence: Evidence, difference: Number, outcome: Outcome) -> str:
+def _comparison(evidence: Evidence, outcome: Outcome) -> str:
     detector, metric = evidence.main
     merged = evidence.arms[MERGED].number(detector, metric)
     before = evidence.arms[PRETRAINED].number(detector, metric)
     if merged is None or before is None:
         return ""
-    digits = digits_for([merged, before, difference])
+    digits = digits_for(evidence.numbers(detector, metric))
     seeds = len(evidence.seeds)
     way = "higher" if higher_is_better(metric) else "lower"
     beyond = {
@@ -96,14 +106,14 @@ def _comparison(evidence: Evidence, difference: Number, outcome: Outcome) -> str
     return (
         f"Its {metric_title(metric)} ({detector} features, {way} is better) is "
         f"{with_deviation(merged, digits)} against {with_deviation(before, digits)}; {paired}, "
-        f"the difference is {signed_with_deviation(difference, digits)}, {beyond}."
+        f"the difference is {difference_text(evidence, detector, metric, PRETRAINED)}, {beyond}."
     )
 
 
 def _excess(evidence: Evidence) -> str:
     detector, metric = evidence.main
     floor = evidence.floor_of(detector, metric)
-    excess = evidence.excess.get(detector, {})
+    excess = evidence.excess_of_main()
     if floor is None or MERGED not in excess or PRETRAINED not in excess:
         return ""
     digits = digits_for([floor])
@@ -132,10 +142,11 @@ def _rivals_that_are(evidence: Evidence, wanted: Outcome) -> list[str]:
 
 def _rivals(evidence: Evidence) -> str:
     words = {"better": "better than", "level": "level with", "worse": "worse than"}
-    parts = []
-    for outcome in ("better", "level", "worse"):
-        if titles := _rivals_that_are(evidence, outcome):
-            parts.append(f"{words[outcome]} {_listing(titles)}")
+    parts = [
+        f"{words[outcome]} {_listing(titles)}"
+        for outcome in ("better", "level", "worse")
+        if (titles := _rivals_that_are(evidence, outcome))
+    ]
     return f"Against the baselines it is {'; '.join(parts)}." if parts else ""
 
 
@@ -147,8 +158,8 @@ def _other_detectors(evidence: Evidence) -> str:
         if difference is not None:
             outcome = judge(difference, metric, len(evidence.seeds))
             words = {"level": "level", "unknown": "undecided"}.get(outcome, outcome)
-            number = signed_with_deviation(difference, digits_for([difference]))
-            parts.append(f"{words} on {detector} ({number})")
+            shown = difference_text(evidence, detector, metric, PRETRAINED)
+            parts.append(f"{words} on {detector} ({shown})")
     if not parts:
         return ""
     return f"Seen through detectors that the search never saw, it is {', '.join(parts)}."
@@ -161,8 +172,8 @@ def _losses(evidence: Evidence) -> str:
         for metric in evidence.metrics[1:]:
             difference = evidence.difference(detector, metric, PRETRAINED)
             if difference and judge(difference, metric, len(evidence.seeds)) == "worse":
-                number = signed_with_deviation(difference, digits_for([difference]))
-                parts.append(f"{metric_title(metric)} on {detector} ({number})")
+                shown = difference_text(evidence, detector, metric, PRETRAINED)
+                parts.append(f"{metric_title(metric)} on {detector} ({shown})")
     return f"It loses against pretrained in {_listing(parts)}." if parts else ""
 
 

@@ -58,6 +58,7 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
             started = time.perf_counter()
             worked = STAGES[name](context)
             _note_time(context, name, time.perf_counter() - started, worked)
+    context.accelerator.end_training()
 
 
 def _note_time(context: RunContext, name: str, seconds: float, worked: bool) -> None:

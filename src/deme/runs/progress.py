@@ -11,9 +11,9 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 
 class Reporter:
@@ -36,13 +36,13 @@ class Reporter:
     def bar(self, title: str, total: int) -> Iterator[Bar]:
         """A bar of ``total`` units with a note, time spent and time left."""
         columns = (
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description:<22}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(
+                compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)
+            ),
         )
         with Progress(*columns, console=self.console, disable=self.quiet) as progress:
             yield Bar(progress, progress.add_task(title, total=total, note=""))

@@ -16,6 +16,17 @@ from ..search import SearchConfig
 
 Arm = Literal["pretrained", "joint", "routed", "uniform", "merged"]
 ARMS: tuple[Arm, ...] = ("pretrained", "joint", "routed", "uniform", "merged")
+Tracker = Literal[
+    "aim",
+    "clearml",
+    "comet_ml",
+    "dvclive",
+    "mlflow",
+    "swanlab",
+    "tensorboard",
+    "trackio",
+    "wandb",
+]
 MetricName = Literal["frechet", "kid", "precision", "recall"]
 
 
@@ -69,7 +80,7 @@ class RuntimeConfig(Config):
     """A checkpoint every so many steps."""
     checkpoints_total_limit: int | None = Field(default=1, ge=1)
     """How many checkpoints stay; only the last keeps the optimizer. None: all."""
-    report_to: tuple[str, ...] = ()
+    report_to: tuple[Tracker, ...] = ()
     """Trackers, by accelerate's names: tensorboard, wandb, …"""
     tracker_project_name: str = "deme"
     """Project name for the trackers."""

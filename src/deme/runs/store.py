@@ -59,15 +59,14 @@ class RunStore:
             path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path, timeout=0)
         holder = path.with_suffix(".pid")
-        try:
-            with storage_errors(path):
-                lock.acquire()
-        except filelock.Timeout:
+        with storage_errors(path), contextlib.suppress(filelock.Timeout):
+            lock.acquire()
+        if not lock.is_locked:
             pid = holder.read_text() if holder.is_file() else "unknown"
             raise RunLockedError(
                 f"Another process (pid {pid}) works on {self.path.name} ({name})",
                 fix="wait for it, or stop it; or choose another folder with --output",
-            ) from None
+            )
         try:
             holder.write_text(str(os.getpid()))
             yield

@@ -52,4 +52,15 @@ def _value(key: str, field: FieldInfo) -> str:
     return text.removesuffix("...").strip()
 
 
-__all__ = ["commented_template"]
+def configuration_page() -> str:
+    """The documentation's reference of the configuration."""
+    return (
+        "# Configuration\n\n"
+        "Every key with its default. `deme init my.yaml` writes this file; on the command line,\n"
+        "`--set decouple.steps=500` overrides a key.\n\n"
+        f"```yaml\n{commented_template()}```\n"
+    )
+
+
+if __name__ == "__main__":
+    print(configuration_page(), end="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..generate import ImageRequest, generate_images
@@ -27,5 +28,17 @@ class MergeEvaluator:
         self.detector = detector
 
     def features(self, weights: Sequence[float]) -> Tensor:
-        """Features float32 ``(count, D)`` of the merged model's images."""
-        return self.detector.features(generate_images(self.merger(weights), self.request))
+        """Features float32 ``(count, D)`` of the merged model's images.
+
+        Images are made and forgotten a batch at a time, so memory does not grow with their number.
+        """
+        denoiser = self.merger(weights)
+        size = self.request.sampler.sample_batch_size
+        every = range(self.request.count)
+        batches = (every[start : start + size] for start in every[::size])
+        return torch.cat(
+            [
+                self.detector.features(generate_images(denoiser, self.request, batch))
+                for batch in batches
+            ]
+        )

@@ -13,8 +13,8 @@ from .strategy import Strategy
 class GridStrategy(Strategy):
     """A full grid over the box; then, ``refinements`` times, a grid of half the step.
 
-    Each refinement is a full factorial of ``−step, 0, +step`` around the best so far. Candidates
-    that were evaluated before are not asked for again.
+    Each refinement is a full factorial of ``−step, 0, +step`` around the best of its own
+    candidates so far. None is asked for twice.
 
     Args:
         box: the bounds.

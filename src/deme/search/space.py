@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Box:
         high: an upper bound per expert.
 
     Raises:
-        ConfigError: bounds that are empty or of different lengths.
+        ConfigError: bounds that are empty, not finite, or of different lengths.
 
     """
 
@@ -32,7 +33,8 @@ class Box:
     def __post_init__(self) -> None:
         """Checks the bounds."""
         if len(self.low) != len(self.high) or any(
-            low >= high for low, high in zip(self.low, self.high, strict=False)
+            not -math.inf < low < high < math.inf
+            for low, high in zip(self.low, self.high, strict=False)
         ):
             raise ConfigError(
                 f"The search bounds {self.low} and {self.high} are not a box",

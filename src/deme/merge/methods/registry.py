@@ -36,7 +36,8 @@ def merge_method(*, paper: str) -> Callable[[Function], Function]:
         paper: whom to cite.
 
     Raises:
-        ConfigError: its first three parameters are not base, deltas and weights.
+        ConfigError: its first three parameters are not base, deltas and weights, one of the others
+            has no default, or another function is registered under its name.
 
     """
 
@@ -48,6 +49,19 @@ def merge_method(*, paper: str) -> Callable[[Function], Function]:
                 fix=f"let its first parameters be {REQUIRED}",
             )
         extra = {name: item.default for name, item in list(signature.items())[3:]}
+        for name, default in extra.items():
+            if default is inspect.Parameter.empty:
+                raise ConfigError(
+                    f"The parameter {name!r} of the merge method {function.__name__} has no "
+                    "default",
+                    fix="name each parameter and give it a default",
+                )
+        known = MERGE_METHODS.get(function.__name__)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise ConfigError(
+                f"A merge method {function.__name__} is registered by {known.function.__module__}",
+                fix="give the function another name",
+            )
         MERGE_METHODS[function.__name__] = RegisteredMethod(
             function.__name__, function, paper, extra
         )

@@ -27,12 +27,14 @@ def train_to_folder(
     _forget_other_work(work, made_from)
     accelerator = context.accelerator
     runtime = context.spec.runtime
-    if accelerator.is_main_process and runtime.report_to:
-        accelerator.init_trackers(runtime.tracker_project_name, config={"artifact": artifact})
+    if runtime.report_to and not accelerator.trackers:
+        accelerator.init_trackers(
+            runtime.tracker_project_name, config={"run": context.store.path.name}
+        )
     with context.reporter.bar(title, job.config.steps) as bar:
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:
-            note = f"loss {values['loss']:.4f} rate {values['learning_rate']:.1e}"
+            note = f"loss {values['loss']:.4f} rate {values['learning_rate']:.0e}"
             bar.at(step, note)
             if runtime.report_to:
                 tracked = {f"{artifact}/{k}": v for k, v in values.items() if k != "step"}

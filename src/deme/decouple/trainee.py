@@ -1,0 +1,175 @@
+"""What changes during a training: its start, its checkpoints, and the denoiser that it ends as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from ..denoisers import Denoiser
+from ..errors import ConfigError, StorageError
+from .checkpoint import (
+    Checkpoint,
+    load_latest,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from .config import TrainingConfig
+from .job import TrainingJob
+from .projection import attach_projections, fold_projections
+
+
+@dataclass
+class Trainee:
+    """A denoiser in training.
+
+    Args:
+        denoiser: holds the bare network.
+        network: the same, distributed and compiled: what the loss is computed with.
+        ema: the average of the trained parameters, or None.
+        optimizer: AdamW.
+        step: optimizer steps done.
+        losses: the loss curve so far.
+
+    """
+
+    denoiser: Denoiser
+    network: nn.Module
+    ema: EMAModel | None
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    losses: list[dict[str, float]] = field(default_factory=list)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trained parameters by name, of the bare network."""
+        return dict(self.denoiser.network.named_parameters())
+
+    def averages(self) -> dict[str, Tensor]:
+        """The average of each parameter by its name; the parameters where none is kept."""
+        parameters = self.parameters()
+        shadows = self.ema.shadow_params if self.ema else list(parameters.values())
+        return dict(zip(parameters, shadows, strict=True))
+
+
+def start_trainee(job: TrainingJob, accelerator: Accelerator) -> Trainee:
+    """A clone of the pretrained model with projections, average and optimizer, at step 0."""
+    config = job.config
+    denoiser = job.pretrained.clone()
+    denoiser.network.requires_grad_(True).train()
+    attach_projections(denoiser, job.placement)
+    denoiser.to(accelerator.device)
+    if config.gradient_checkpointing:
+        _checkpoint_gradients(denoiser)
+    optimizer = torch.optim.AdamW(
+        denoiser.network.parameters(),
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        weight_decay=config.adam_weight_decay,
+        eps=config.adam_epsilon,
+    )
+    ema = _average(denoiser.network, config) if config.use_ema else None
+    network, optimizer = accelerator.prepare(denoiser.network, optimizer)
+    if config.compile:  # last, or accelerate could not undo what it does to the network
+        network = torch.compile(network)
+    return Trainee(denoiser, cast(nn.Module, network), ema, optimizer)
+
+
+def _checkpoint_gradients(denoiser: Denoiser) -> None:
+    enable = getattr(denoiser.network, "enable_gradient_checkpointing", None)
+    try:
+        if enable is None:
+            raise ValueError("its network has no such switch")
+        enable()
+    except ValueError as error:
+        raise ConfigError(
+            f"{denoiser.name} has no gradient checkpointing ({error})",
+            fix="set decouple.gradient_checkpointing to false",
+        ) from error
+
+
+def _average(network: nn.Module, config: TrainingConfig) -> EMAModel:
+    return EMAModel(
+        network.parameters(),
+        decay=config.ema_max_decay,
+        use_ema_warmup=True,
+        inv_gamma=config.ema_inv_gamma,
+        power=config.ema_power,
+        foreach=True,
+    )
+
+
+def save_trainee(
+    trainee: Trainee, accelerator: Accelerator, checkpoints: Path, total_limit: int | None
+) -> None:
+    """Writes a checkpoint from which :func:`resume_trainee` goes on, bit for bit."""
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+    checkpoint = Checkpoint(
+        step=trainee.step,
+        network={name: value.detach().cpu() for name, value in trainee.parameters().items()},
+        ema={name: value.detach().cpu() for name, value in trainee.averages().items()},
+        optimizer=optimizer_tensors(trainee.optimizer),
+        state={"losses": trainee.losses, "scaler": scaler},
+    )
+    save_checkpoint(checkpoints, checkpoint, total_limit)
+
+
+def resume_trainee(trainee: Trainee, accelerator: Accelerator, folder: Path, steps: int) -> None:
+    """Goes on from the newest checkpoint in ``folder``, if there is one.
+
+    Raises:
+        StorageError: it is damaged, or of another network or a longer training.
+
+    """
+    checkpoint = load_latest(folder)
+    if checkpoint is None:
+        return
+    _require_same_training(trainee, checkpoint, folder, steps)
+    averages = trainee.averages()
+    with torch.no_grad():
+        for name, parameter in trainee.parameters().items():
+            parameter.copy_(checkpoint.network[name])
+            averages[name].copy_(checkpoint.ema[name])
+    if trainee.ema is not None:
+        trainee.ema.optimization_step = checkpoint.step
+    load_optimizer_tensors(trainee.optimizer, checkpoint.optimizer)
+    if accelerator.scaler is not None and checkpoint.state["scaler"]:
+        accelerator.scaler.load_state_dict(dict(checkpoint.state["scaler"]))
+    trainee.step = checkpoint.step
+    trainee.losses = list(checkpoint.state["losses"])
+
+
+def _require_same_training(
+    trainee: Trainee, checkpoint: Checkpoint, folder: Path, steps: int
+) -> None:
+    own = {name: value.shape for name, value in trainee.parameters().items()}
+    if {name: value.shape for name, value in checkpoint.network.items()} != own:
+        problem = "another network"
+    elif checkpoint.step > steps:
+        problem = f"a longer training: step {checkpoint.step} of now {steps}"
+    else:
+        return
+    raise StorageError(
+        f"The checkpoints in {folder} are of {problem}",
+        fix="delete that folder, or give this training one of its own",
+    )
+
+
+def finish_trainee(trainee: Trainee, accelerator: Accelerator) -> Denoiser:
+    """The average becomes the network, and foldable projections are folded into it."""
+    accelerator.unwrap_model(trainee.network, keep_fp32_wrapper=False, keep_torch_compile=False)
+    network = trainee.denoiser.network
+    network.__dict__.pop("forward", None)  # accelerate leaves the class's own as an attribute
+    if trainee.ema is not None:
+        trainee.ema.copy_to(network.parameters())
+    if hasattr(network, "disable_gradient_checkpointing"):
+        cast(Callable[[], None], network.disable_gradient_checkpointing)()
+    fold_projections(network)
+    network.eval().requires_grad_(False)
+    return trainee.denoiser

@@ -1,0 +1,104 @@
+"""Mixed precision, gradient checkpointing and torch.compile change the speed, not the result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from diffusers import UNet2DModel
+
+from deme.decouple import TrainingJob, TrainingResult, train_expert
+from deme.denoisers import Denoiser
+from deme.errors import ConfigError
+
+MakeJob = Callable[..., TrainingJob]
+
+
+def furthest(first: TrainingResult, second: TrainingResult) -> float:
+    ours, theirs = first.denoiser.weights(), second.denoiser.weights()
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+
+
+def stock(result: TrainingResult) -> None:
+    """Nothing that accelerate or torch put on the network is left."""
+    network = result.denoiser.network
+    assert type(network) is UNet2DModel
+    assert not {"forward", "_original_forward"} & vars(network).keys()
+    assert all(tensor.dtype == torch.float32 for tensor in result.denoiser.weights().values())
+    twin = result.denoiser.clone()
+    x_t, t = torch.randn(2, 1, 8, 8), torch.tensor([1, 900])
+    output = twin.predict(x_t, t, {})
+    assert output.dtype == torch.float32
+    assert torch.equal(output, result.denoiser.predict(x_t, t, {}))
+
+
+@pytest.mark.parametrize("placement", ["foldable", "block"])
+def test_bf16_trains_float32_weights(make_job: MakeJob, tmp_path: Path, placement: str) -> None:
+    settings = {"placement": placement, "steps": 6, "adam_epsilon": 1e-3}
+    job = make_job(mixed_precision="bf16", **settings)
+    half = train_expert(job, tmp_path / "half", Accelerator(cpu=True, mixed_precision="bf16"))
+    stock(half)
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    full = train_expert(make_job(**settings), tmp_path / "full", Accelerator(cpu=True))
+    for one, two in zip(half.losses, full.losses, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=0.03)
+        assert one["loss"] != two["loss"]
+
+
+@pytest.mark.parametrize("placement", ["foldable", "block", "none"])
+def test_gradient_checkpointing_changes_nothing(
+    make_job: MakeJob,
+    accelerator: Accelerator,
+    same_weights: Callable[[Denoiser, Denoiser], bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    placement: str,
+) -> None:
+    plain = train_expert(make_job(placement=placement), tmp_path / "plain", accelerator)
+    recomputed: list[object] = []
+    own = UNet2DModel._gradient_checkpointing_func = torch.utils.checkpoint.checkpoint  # type: ignore[attr-defined]
+    del UNet2DModel._gradient_checkpointing_func  # type: ignore[attr-defined]
+
+    def counting(function: object, *args: object, **more: object) -> object:
+        recomputed.append(function)
+        return own(function, *args, **more)
+
+    monkeypatch.setattr(torch.utils.checkpoint, "checkpoint", counting)
+    job = make_job(placement=placement, gradient_checkpointing=True)
+    saving = train_expert(job, tmp_path / "saving", accelerator)
+    assert recomputed
+    assert same_weights(plain.denoiser, saving.denoiser)
+    assert plain.losses == saving.losses
+    assert not getattr(saving.denoiser.network, "is_gradient_checkpointing")  # noqa: B009
+
+
+def test_a_network_without_gradient_checkpointing(
+    make_job: MakeJob,
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(UNet2DModel, "_supports_gradient_checkpointing", False)
+    with pytest.raises(ConfigError, match="has no gradient checkpointing"):
+        train_expert(make_job(gradient_checkpointing=True), tmp_path, accelerator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_compiled_trains_the_same(make_job: MakeJob, tmp_path: Path, precision: str) -> None:
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+    accelerator = Accelerator(cpu=True, mixed_precision=precision)
+    settings = {"steps": 3, "adam_epsilon": 1e-3}
+    plain = train_expert(make_job(**settings), tmp_path / "plain", accelerator)
+    job = make_job(compile=True, **settings)
+    compiled = train_expert(job, tmp_path / "compiled", accelerator)
+    stock(compiled)
+    assert furthest(plain, compiled) < (1e-5 if precision == "no" else 1e-3)

@@ -1,0 +1,51 @@
+"""A whole run, tiny: every stage on the bundled digits in a few seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deme.runs import RunContext, RunStore, load_spec
+from deme.runs.progress import Reporter
+
+TINY = (
+    "decouple.steps=6",
+    "decouple.batch_size=16",
+    "search.images=48",
+    "search.levels=2",
+    "search.refinements=0",
+    "search.sampler_steps=3",
+    "search.sample_batch_size=48",
+    "evaluate.images=48",
+    "evaluate.seeds=[1, 2, 3]",
+    "evaluate.sampler_steps=3",
+    "evaluate.sample_batch_size=48",
+    "runtime.checkpointing_steps=2",
+    "runtime.threads=1",
+)
+"""Overrides of the digits recipe under which the whole job takes seconds."""
+
+
+def context_of(output: Path, *overrides: str, recipe: str = "digits") -> RunContext:
+    """A run's context, quiet."""
+    spec = load_spec(recipe, [*TINY, *overrides])
+    return RunContext(spec, RunStore(output, spec), Reporter(quiet=True))
+
+
+def arguments(*overrides: str) -> list[str]:
+    """The same overrides for the command line."""
+    return [part for override in (*TINY, *overrides) for part in ("--set", override)]
+
+
+def deme_process(*words: str) -> subprocess.Popen[str]:
+    """``deme`` in a process of its own, one thread, no network."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "deme", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
