@@ -26,6 +26,12 @@ def own_accelerator_state() -> Iterator[None]:
     GradientState._reset_state()
 
 
+@pytest.fixture(autouse=True)
+def no_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate collects garbage after each training, which takes longer than a tiny one."""
+    monkeypatch.setattr("accelerate.utils.memory.gc.collect", lambda: 0)
+
+
 @pytest.fixture
 def accelerator() -> Accelerator:
     return Accelerator(cpu=True)

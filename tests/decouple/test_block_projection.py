@@ -60,7 +60,7 @@ def by_hand(network: UNet2DModel, x_t: Tensor, t: Tensor, matrices: list[Tensor]
     remaining = iter(matrices)
 
     def project(hidden: Tensor) -> Tensor:
-        return torch.tensordot(hidden, next(remaining), dims=([1], [1])).movedim(-1, 1)
+        return torch.matmul(hidden.movedim(1, -1), next(remaining).mT).movedim(-1, 1)
 
     temb = network.time_embedding(network.time_proj(t))
     hidden = network.conv_in(x_t)

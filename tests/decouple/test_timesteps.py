@@ -71,7 +71,8 @@ def test_pairs_mirror_in_the_range_they_were_drawn_from(per: Per, size: int) -> 
 
 def test_the_choice_is_per_batch_or_per_sample() -> None:
     """A batch of 64 from all timesteps lies within the own range with probability 4⁻⁶⁴."""
-    for per, mixed in (("batch", False), ("sample", True)):
+    for per in PERS:
+        mixed = per == "sample"
         t = batches(TimestepSampler(OWN, TOTAL, 0.5, per, False), 64, 200)
         share = inside(t).double().mean(1)
         assert bool(((share > 0.45) & (share < 0.8)).all()) == mixed

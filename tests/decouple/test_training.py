@@ -86,10 +86,10 @@ def test_training_changes_the_expert_and_nothing_else(
 def test_training_lowers_the_loss(
     make_job: MakeJob, accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    job = make_job(steps=60, batch_size=16, learning_rate=3e-3, consistency=0.0, p=1.0)
+    job = make_job(steps=40, batch_size=8, learning_rate=3e-3, consistency=0.0, p=1.0)
     losses = train_expert(job, tmp_path, accelerator).losses
-    first, last = losses[:10], losses[-10:]
-    assert sum(x["loss"] for x in last) < 0.8 * sum(x["loss"] for x in first)
+    first, last = losses[:5], losses[-20:]
+    assert sum(x["loss"] for x in last) < 0.8 * 4 * sum(x["loss"] for x in first)
 
 
 @pytest.mark.parametrize("maximum", [0.9999, 0.5])
@@ -245,5 +245,5 @@ def test_parts_that_do_not_belong_together(make_job: MakeJob, pretrained: Denois
     with pytest.raises(ConfigError, match=r"consistency 1\.0 and no teacher"):
         TrainingJob(**{**fields, "teacher": None})
     sampler = TimestepSampler(TimestepRange(0, 10), 100, 0.3)
-    with pytest.raises(ConfigError, match="draws from 100 timesteps.*has 1000"):
+    with pytest.raises(ConfigError, match=r"draws from 100 timesteps.*has 1000"):
         TrainingJob(**{**fields, "timesteps": sampler})

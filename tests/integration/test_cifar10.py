@@ -12,9 +12,7 @@ from deme.merge import read_weights
 from deme.runs import RunContext, RunStore, load_spec, run_job
 from deme.runs.progress import Reporter
 
-DATA = Path(
-    os.environ.get("DEME_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")
-)
+DATA = Path(os.environ.get("DEME_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 PUBLISHED_PARAMETERS = 35_746_307
 
 
@@ -39,6 +37,7 @@ def test_the_recipe_runs_from_experts_to_metrics(tmp_path: Path) -> None:
             "search.refinements=0",
             "search.sampler_steps=2",
             "evaluate.images=4",
+            "evaluate.validation_images=4",
             "evaluate.sampler_steps=2",
             "evaluate.metrics=[frechet]",
             "evaluate.arms=[pretrained, routed, merged]",

@@ -36,6 +36,9 @@ def decouple(
     if context.accelerator.is_main_process:
         context.store.prepare()
     context.accelerator.wait_for_everyone()
-    train_experts(context, expert)
+    try:
+        train_experts(context, expert)
+    finally:
+        context.workers.close()
     if context.accelerator.is_main_process:
         print(context.store.path / "experts")

@@ -25,6 +25,11 @@ from .config import TrainingConfig
 from .job import TrainingJob
 from .projection import attach_projections, fold_projections
 
+ACCELERATE_LEAVES = ("forward", "_is_accelerate_prepared", "_is_torch_compile")
+"""Attributes of a network that was unwrapped. With the second of them it would not be prepared
+again: another training of the result would silently go without mixed precision and without its
+gradients shared between processes."""
+
 
 @dataclass
 class Trainee:
@@ -165,7 +170,8 @@ def finish_trainee(trainee: Trainee, accelerator: Accelerator) -> Denoiser:
     """The average becomes the network, and foldable projections are folded into it."""
     accelerator.unwrap_model(trainee.network, keep_fp32_wrapper=False, keep_torch_compile=False)
     network = trainee.denoiser.network
-    network.__dict__.pop("forward", None)  # accelerate leaves the class's own as an attribute
+    for name in ACCELERATE_LEAVES:
+        vars(network).pop(name, None)
     if trainee.ema is not None:
         trainee.ema.copy_to(network.parameters())
     if hasattr(network, "disable_gradient_checkpointing"):

@@ -19,6 +19,7 @@ from .progress import Reporter
 from .reference import Reference
 from .spec import RunSpec
 from .store import RunStore
+from .workers import Workers
 
 
 class RunContext:
@@ -35,6 +36,7 @@ class RunContext:
         self.spec = spec
         self.store = store
         self.reporter = reporter
+        self.workers = Workers(self, spec.runtime.workers)
         if spec.runtime.threads is not None:
             torch.set_num_threads(spec.runtime.threads)
 

@@ -10,21 +10,22 @@ from ..files import read_json, write_json
 from .context import RunContext
 from .environment import describe_environment
 from .stages.evaluate import evaluate
-from .stages.joint import train_joint
 from .stages.merge import write_merged
 from .stages.search import find_weights
-from .stages.train import train_experts
+from .stages.train import train_all, train_experts
 from .stages.validate import validate
 
 STAGES: dict[str, Callable[[RunContext], bool]] = {
     "experts": train_experts,
-    "joint": train_joint,
+    "training": train_all,
     "search": find_weights,
     "merge": write_merged,
     "validation": validate,
     "evaluate": evaluate,
 }
 """In the order in which they run. Each returns whether there was anything to do."""
+WHOLE = tuple(name for name in STAGES if name != "experts")
+"""The main job; ``training`` is the experts and the joint comparison side by side."""
 
 
 def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
 
     Args:
         context: the run.
-        stages: names among :data:`STAGES`; None: all.
+        stages: names among :data:`STAGES`; None: the whole job.
 
     Raises:
         RunLockedError: another process works on this run.
@@ -45,7 +46,7 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
             fix="train experts with `accelerate launch -m deme decouple …`, then run the rest "
             "with `deme run …` in one process: it finds them done",
         )
-    chosen = list(STAGES) if stages is None else list(stages)
+    chosen = list(WHOLE) if stages is None else list(stages)
     for name in chosen:
         if name not in STAGES:
             raise ConfigError(f"Unknown stage {name!r}", choices=STAGES, given=name)
@@ -54,11 +55,13 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
     with store.lock():
         store.sweep()
         write_json(store.path / "environment.json", describe_environment(context))
-        for name in chosen:
-            started = time.perf_counter()
-            worked = STAGES[name](context)
-            _note_time(context, name, time.perf_counter() - started, worked)
-    context.accelerator.end_training()
+        try:
+            for name in chosen:
+                started = time.perf_counter()
+                worked = STAGES[name](context)
+                _note_time(context, name, time.perf_counter() - started, worked)
+        finally:
+            context.workers.close()
 
 
 def _note_time(context: RunContext, name: str, seconds: float, worked: bool) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -34,7 +35,13 @@ class Reporter:
 
     @contextlib.contextmanager
     def bar(self, title: str, total: int) -> Iterator[Bar]:
-        """A bar of ``total`` units with a note, time spent and time left."""
+        """A bar of ``total`` units with a note and the time left."""
+        with self.bars() as bars:
+            yield bars(title, total)
+
+    @contextlib.contextmanager
+    def bars(self) -> Iterator[Callable[[str, int], Bar]]:
+        """Several bars at once, by their titles; each is made when first asked for."""
         columns = (
             TextColumn("{task.description:<22}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=12),
@@ -45,21 +52,30 @@ class Reporter:
             ),
         )
         with Progress(*columns, console=self.console, disable=self.quiet) as progress:
-            yield Bar(progress, progress.add_task(title, total=total, note=""))
+            known: dict[str, Bar] = {}
+
+            def named(title: str, total: int) -> Bar:
+                if title not in known:
+                    known[title] = Bar(progress, progress.add_task(title, total=total, note=""))
+                return known[title]
+
+            yield named
 
 
 class Bar:
     """A bar under way."""
 
-    def __init__(self, progress: Progress, task: object) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
 
-    def at(self, done: int, note: str = "", total: int | None = None) -> None:
-        """``done`` units are finished."""
-        extra = {} if total is None else {"total": total}
-        self._progress.update(self._task, completed=done, note=note, **extra)  # type: ignore[arg-type]
+    def at(self, done: int, note: str | None = "", total: int | None = None) -> None:
+        """``done`` units are finished; a note of None keeps the one that is there."""
+        if note is None:
+            self._progress.update(self._task, completed=done, total=total)
+        else:
+            self._progress.update(self._task, completed=done, total=total, note=note)
 
     def advance(self, units: int) -> None:
         """``units`` more are finished."""
-        self._progress.advance(self._task, units)  # type: ignore[arg-type]
+        self._progress.advance(self._task, units)

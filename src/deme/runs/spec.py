@@ -65,6 +65,8 @@ class EvaluateConfig(SamplerConfig):
     reference: Literal["halves", "all"] = "all"
     """all: search and evaluation compare with all real images (the published protocol). halves:
     with disjoint halves of them, and the floor is the distance between the two."""
+    validation_images: int = Field(default=512, ge=1)
+    """Images for every model's denoising loss on every range."""
     detectors: tuple[str, ...] = ()
     """Further detectors that the search never sees, for the table only."""
 
@@ -74,8 +76,11 @@ class RuntimeConfig(Config):
 
     device: str | None = None
     """cpu, cuda, mps; None: the best there is."""
+    workers: int = Field(default=1, ge=1)
+    """Processes on this machine that train experts and draw images side by side, each on a GPU of
+    its own where there are several."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads; None: as torch decides."""
+    """CPU threads of each process; None: as torch decides, shared among the workers."""
     checkpointing_steps: int = Field(default=500, ge=1)
     """A checkpoint every so many steps."""
     checkpoints_total_limit: int | None = Field(default=1, ge=1)

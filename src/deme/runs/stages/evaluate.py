@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...data import pixels
 from ...denoisers import Denoiser
 from ...files import atomic_path, hash_value, read_json, write_json
+from ...generate import SamplerConfig
 from ...merge import InPlaceMerger
 from ..context import RunContext
 from ..spec import Arm
@@ -19,34 +21,75 @@ from ..summary import summarize
 from .sampling import draw_features, make_request
 
 SAMPLES_KEPT = 64
+SHARD_SIZE = 4096
+"""Images drawn between two notes of progress, and lost at most when killed."""
+
+
+Shard = tuple[Arm, int, int]
+"""An arm, a noise seed, and which part of the images."""
 
 
 def evaluate(context: RunContext) -> bool:
     """Draws each arm's images for each seed, measures them, writes ``metrics.json``."""
-    arms = arm_sources(context)
-    worked = False
-    done: dict[str, dict[str, str]] = {}
-    total = len(arms) * len(context.spec.evaluate.seeds) * _count(context)
-    with context.reporter.bar("evaluate", total) as bar:
-        for arm, (digest, load) in arms.items():
-            done[arm] = {}
-            for seed in context.spec.evaluate.seeds:
-                made_from = _inputs(context, digest, seed)
-                artifact = f"evaluation/{arm}-{seed}.safetensors"
-                if context.store.is_complete(artifact, made_from):
-                    bar.advance(_count(context))
-                else:
-                    worked = True
-                    _draw(context, load(), artifact, seed, bar.advance)
-                    context.store.complete(artifact, made_from)
-                done[arm][str(seed)] = context.store.digest_of(artifact)
-    return _write_metrics(context, done) or worked
+    shards: list[Shard] = [
+        (arm, seed, number)
+        for arm in arm_sources(context)
+        for seed in context.spec.evaluate.seeds
+        for number in range(len(_parts(context)))
+    ]
+    worked = []
+    with context.reporter.bar("evaluate", len(shards)) as bar:
+        for shard, drawn in zip(shards, context.workers.map(draw_shard, shards), strict=True):
+            worked.append(drawn)
+            bar.at(len(worked), f"{shard[0]}, seed {shard[1]}")
+    done = {_artifact(shard): context.store.digest_of(_artifact(shard)) for shard in shards}
+    return _write_metrics(context, done) or any(worked)
 
 
-def evaluation_features(context: RunContext, arm: str) -> list[dict[str, Tensor]]:
+def draw_shard(context: RunContext, shard: Shard) -> bool:
+    """Draws a part of an arm's images and keeps their features, unless they are there."""
+    arm, seed, number = shard
+    digest, load = arm_sources(context)[arm]
+    made_from = _inputs(context, digest, shard)
+    artifact = _artifact(shard)
+    if context.store.is_complete(artifact, made_from):
+        return False
+    request = make_request(context, context.spec.evaluate, seed, _count(context))
+    features = draw_features(
+        load(),
+        request,
+        context.detectors,
+        indices=_parts(context)[number],
+        keep=SAMPLES_KEPT if number == 0 else 0,
+    )
+    with atomic_path(context.store.path / artifact) as partial:
+        save_file(features, partial)
+    context.store.complete(artifact, made_from)
+    return True
+
+
+def evaluation_features(context: RunContext, arm: Arm) -> list[dict[str, Tensor]]:
     """Features of an arm by detector, one entry per seed."""
-    folder = context.store.path / "evaluation"
-    return [load_file(folder / f"{arm}-{seed}.safetensors") for seed in context.spec.evaluate.seeds]
+    found = []
+    for seed in context.spec.evaluate.seeds:
+        parts = [
+            load_file(context.store.path / _artifact((arm, seed, number)))
+            for number in range(len(_parts(context)))
+        ]
+        names = [detector.name for detector in context.detectors]
+        found.append({name: torch.cat([part[name] for part in parts]) for name in names})
+    return found
+
+
+def _artifact(shard: Shard) -> str:
+    arm, seed, number = shard
+    return f"evaluation/{arm}-{seed}-{number:03d}.safetensors"
+
+
+def _parts(context: RunContext) -> list[range]:
+    """The image indices of each shard."""
+    every = range(_count(context))
+    return [every[start : start + SHARD_SIZE] for start in every[::SHARD_SIZE]]
 
 
 def arm_sources(context: RunContext) -> dict[Arm, tuple[str, Callable[[], Denoiser]]]:
@@ -80,35 +123,19 @@ def _count(context: RunContext) -> int:
     return reference.generated_count(context.spec.evaluate.images)
 
 
-def _inputs(context: RunContext, digest: str, seed: int) -> dict[str, Any]:
+def _inputs(context: RunContext, digest: str, shard: Shard) -> dict[str, Any]:
     config = context.spec.evaluate
+    indices = _parts(context)[shard[2]]
     return {
         "model": digest,
-        "seed": seed,
-        "count": _count(context),
-        "sampler": config.model_dump(
-            mode="json", include={"sampler", "sampler_steps", "eta", "sample_batch_size"}
-        ),
+        "seed": shard[1],
+        "images": [indices.start, indices.stop],
+        "sampler": config.model_dump(mode="json", include=set(SamplerConfig.model_fields)),
         "detectors": [detector.digest for detector in context.detectors],
     }
 
 
-def _draw(
-    context: RunContext,
-    denoiser: Denoiser,
-    artifact: str,
-    seed: int,
-    on_progress: Callable[[int], None],
-) -> None:
-    request = make_request(context, context.spec.evaluate, seed, _count(context))
-    features = draw_features(
-        denoiser, request, context.detectors, keep=SAMPLES_KEPT, on_progress=on_progress
-    )
-    with atomic_path(context.store.path / artifact) as partial:
-        save_file(features, partial)
-
-
-def _write_metrics(context: RunContext, done: dict[str, dict[str, str]]) -> bool:
+def _write_metrics(context: RunContext, done: dict[str, str]) -> bool:
     made_from = {
         "features": done,
         "validation": context.store.digest_of("validation.json"),
@@ -118,20 +145,22 @@ def _write_metrics(context: RunContext, done: dict[str, dict[str, str]]) -> bool
     }
     if context.store.is_complete("metrics.json", made_from):
         return False
-    _write_samples(context, list(done))
-    features = {arm: evaluation_features(context, arm) for arm in done}
+    arms = list(arm_sources(context))
+    _write_samples(context, arms)
+    features = {arm: evaluation_features(context, arm) for arm in arms}
     search = read_json(context.store.path / "search" / "result.json")
     write_json(context.store.path / "metrics.json", summarize(context, features, search))
     context.store.complete("metrics.json", made_from)
     return True
 
 
-def _write_samples(context: RunContext, arms: list[str]) -> None:
+def _write_samples(context: RunContext, arms: list[Arm]) -> None:
     """The first images of the first seed, the same noise for every arm, and real ones beside."""
     shown = min(SAMPLES_KEPT, len(context.source))
     samples = {"real": pixels(context.source, list(range(shown)))}
     for arm in arms:
-        samples[arm] = evaluation_features(context, arm)[0]["images"]
+        first = _artifact((arm, context.spec.evaluate.seeds[0], 0))
+        samples[arm] = load_file(context.store.path / first)["images"]
     for name, images in samples.items():
         with (
             atomic_path(context.store.path / "samples" / f"{name}.npy") as partial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from ...decouple import TimestepRange, TimestepSampler, TrainingJob
 from ...decouple.config import TrainingConfig
@@ -20,37 +21,51 @@ def joint_config(context: RunContext, learning_rate: float) -> TrainingConfig:
     return TrainingConfig.model_validate(shared)
 
 
-def train_joint(context: RunContext) -> bool:
-    """Finetunes at each rate of ``joint.learning_rates``, keeps the best on the search's noise.
+def joint_rates(context: RunContext) -> list[float]:
+    """The rates of the joint trials; none where the comparison is switched off."""
+    joint = context.spec.joint
+    if not joint.enabled or "joint" not in context.spec.evaluate.arms:
+        return []
+    return list(joint.learning_rates or [context.spec.decouple.learning_rate])
+
+
+def choose_joint(context: RunContext) -> bool:
+    """Keeps the trial that is best on the search's noise, as the merging weights are chosen.
 
     Each trial has the experts' whole budget; so if anything the comparison is generous to it.
     """
-    if not context.spec.joint.enabled or "joint" not in context.spec.evaluate.arms:
+    rates = joint_rates(context)
+    if not rates:
         return False
-    own = context.spec.decouple.learning_rate
-    rates = context.spec.joint.learning_rates or [own]
-    digests = [_train(context, rate, f"joint-trials/{rate:g}", len(rates)) for rate in rates]
-    made_from = {"trials": digests, "rates": rates}
+    digests = [context.store.digest_of(trial_artifact(rate)) for rate in rates]
+    made_from: dict[str, Any] = {"trials": digests, "rates": rates}
     if len(rates) > 1:
         made_from["search"] = hash_value(context.spec.search.model_dump(mode="json"))
-        made_from["reference"] = context.references[context.detectors[0].name].source.digest
+        made_from["reference"] = context.source.digest
         made_from["detector"] = context.detectors[0].digest
     if context.store.is_complete("joint", made_from):
         return False
-    values = _trial_values(context, rates) if len(rates) > 1 else {rates[0]: None}
-    best = min(values, key=lambda rate: values[rate] or 0.0)
+    values = _trial_values(context, rates) if len(rates) > 1 else dict.fromkeys(rates, 0.0)
+    best = min(values, key=lambda rate: values[rate])
     with atomic_path(context.store.path / "joint") as partial:
-        shutil.copytree(context.store.path / f"joint-trials/{best:g}", partial)
+        shutil.copytree(context.store.path / trial_artifact(best), partial)
         record = read_json(partial / "training.json")
-        record["trials"] = [
-            {"learning_rate": rate, "search_value": value} for rate, value in values.items()
-        ]
+        if len(rates) > 1:
+            record["trials"] = [
+                {"learning_rate": rate, "search_value": value} for rate, value in values.items()
+            ]
         write_json(partial / "training.json", record)
     context.store.complete("joint", made_from)
     return True
 
 
-def _train(context: RunContext, rate: float, artifact: str, trials: int) -> str:
+def trial_artifact(rate: float) -> str:
+    """Where a trial's pipeline is."""
+    return f"joint-trials/{rate:g}"
+
+
+def train_trial(context: RunContext, rate: float) -> bool:
+    """Finetunes one model on all timesteps at one rate, unless it is there already."""
     config = joint_config(context, rate)
     total = context.denoiser.schedule.num_timesteps
     made_from = {
@@ -61,7 +76,7 @@ def _train(context: RunContext, rate: float, artifact: str, trials: int) -> str:
         "seed": context.spec.seed,
     }
     job = TrainingJob(
-        name=artifact,
+        name=trial_artifact(rate),
         pretrained=context.denoiser,
         source=context.source,
         timesteps=TimestepSampler(
@@ -73,17 +88,17 @@ def _train(context: RunContext, rate: float, artifact: str, trials: int) -> str:
         consistency=0.0,
         seed=context.spec.seed,
     )
-    title = "joint finetuning" + (f" at {rate:g}" if trials > 1 else "")
-    train_to_folder(context, job, artifact, made_from, title)
-    return context.store.digest_of(artifact)
+    title = f"joint at {rate:g}" if len(joint_rates(context)) > 1 else "joint finetuning"
+    with context.store.lock(f"joint-{rate:g}"):
+        return train_to_folder(context, job, trial_artifact(rate), made_from, title)
 
 
-def _trial_values(context: RunContext, rates: list[float]) -> dict[float, float | None]:
+def _trial_values(context: RunContext, rates: list[float]) -> dict[float, float]:
     detector = context.detectors[0]
     reference = context.references[detector.name]
-    values: dict[float, float | None] = {}
+    values: dict[float, float] = {}
     for rate in rates:
-        denoiser = context.load_pipeline(context.store.path / f"joint-trials/{rate:g}")
+        denoiser = context.load_pipeline(context.store.path / trial_artifact(rate))
         features = draw_features(denoiser, search_request(context), [detector])[detector.name]
         values[rate] = reference.search_distance(features)
     return values

@@ -40,19 +40,29 @@ def draw_features(
     request: ImageRequest,
     detectors: Sequence[Detector],
     *,
+    indices: Sequence[int] | None = None,
     keep: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Features of the request's images by detector; the first ``keep`` images under ``images``.
+
+    Args:
+        denoiser: what draws them.
+        request: how they are drawn.
+        detectors: what makes features of them.
+        indices: which of its images; None is all.
+        keep: how many images come back beside the features.
+        on_progress: called with the number of images just finished.
 
     Images are made and forgotten in chunks, so that memory does not grow with their number.
     """
     parts: dict[str, list[Tensor]] = {detector.name: [] for detector in detectors}
     kept: list[Tensor] = []
     size = request.sampler.sample_batch_size
-    for start in range(0, request.count, size):
-        indices = range(start, min(start + size, request.count))
-        images = generate_images(denoiser, request, indices, on_progress=on_progress)
+    indices = range(request.count) if indices is None else indices
+    for start in range(0, len(indices), size):
+        part = indices[start : start + size]
+        images = generate_images(denoiser, request, part, on_progress=on_progress)
         for detector in detectors:
             parts[detector.name].append(detector.features(images))
         if start < keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
 from ...files import hash_value, write_json
@@ -33,18 +34,16 @@ def find_weights(context: RunContext) -> bool:
     config = context.spec.search
     detector = context.detectors[0]
     reference = context.references[detector.name]
-    objective = FrechetObjective(reference.search)
-    merger = InPlaceMerger(context.denoiser.clone(), context.base, context.task_vectors)
-    evaluator = MergeEvaluator(merger, search_request(context), detector)
     count = len(context.experts)
     strategy = make_strategy(config, count)
     journal = Journal(context.store.path / "search" / "journal.jsonl", hash_value(made_from))
     with context.reporter.bar("search", strategy.expected_evaluations()) as bar:
         result = run_search(
             strategy,
-            lambda weights: objective(evaluator.features(weights)),
+            partial(candidate_value, context),
             journal,
             anchors=anchors(count),
+            mapper=lambda _, candidates: context.workers.map(candidate_value, candidates),
             on_progress=lambda done, total, best: bar.at(done, f"best {best:.4g}", total),
         )
     write_json(
@@ -65,6 +64,21 @@ def find_weights(context: RunContext) -> bool:
     )
     context.store.complete(artifact, made_from)
     return True
+
+
+def candidate_value(context: RunContext, weights: Candidate) -> float:
+    """The objective's value of the merge with these weights."""
+    evaluator, objective = _bench(context)
+    return objective(evaluator.features(weights))
+
+
+@cache
+def _bench(context: RunContext) -> tuple[MergeEvaluator, FrechetObjective]:
+    """What every candidate is evaluated with: one network that is switched in place."""
+    detector = context.detectors[0]
+    merger = InPlaceMerger(context.denoiser.clone(), context.base, context.task_vectors)
+    evaluator = MergeEvaluator(merger, search_request(context), detector)
+    return evaluator, FrechetObjective(context.references[detector.name].search)
 
 
 def anchors(count: int) -> list[Candidate]:

@@ -9,11 +9,12 @@ from ...errors import ConfigError
 from ...files import atomic_path, write_json
 from ...merge import StateDict
 from ..context import RunContext
+from .joint import choose_joint, joint_rates, train_trial
 from .training import train_to_folder
 
 
 def train_experts(context: RunContext, only: Sequence[int] | None = None) -> bool:
-    """Trains the experts, one after the other, or takes those that exist already.
+    """Trains the experts, or takes those that exist already.
 
     Args:
         context: the run.
@@ -23,21 +24,38 @@ def train_experts(context: RunContext, only: Sequence[int] | None = None) -> boo
         ConfigError: an index that is no expert's.
 
     """
-    chosen = range(len(context.experts)) if only is None else only
-    worked = False
-    for index in chosen:
-        if not 0 <= index < len(context.experts):
-            raise ConfigError(
-                f"There is no expert {index}",
-                choices=[f"{i} ({e.timesteps})" for i, e in enumerate(context.experts)],
-            )
-        expert = context.experts[index]
-        with context.store.lock(f"expert-{expert.name}"):
-            if context.spec.experts is not None:
-                worked |= _take_external(context, index)
-            else:
-                worked |= _train(context, expert, index)
-    return worked
+    chosen = list(range(len(context.experts))) if only is None else list(only)
+    return any(list(context.workers.map(train_one, chosen)))
+
+
+def train_all(context: RunContext) -> bool:
+    """Trains the experts and the joint comparison, side by side where there are workers.
+
+    The joint trainings are the longest and come first.
+    """
+    tasks: list[int | float] = [*joint_rates(context), *range(len(context.experts))]
+    worked = list(context.workers.map(train_one, tasks))
+    return choose_joint(context) or any(worked)
+
+
+def train_one(context: RunContext, task: int | float) -> bool:
+    """Trains one model: the expert of an index (an int), or a joint trial at a rate (a float).
+
+    Raises:
+        ConfigError: an index that is no expert's.
+    """
+    if isinstance(task, float):
+        return train_trial(context, task)
+    if not 0 <= task < len(context.experts):
+        raise ConfigError(
+            f"There is no expert {task}",
+            choices=[f"{i} ({e.timesteps})" for i, e in enumerate(context.experts)],
+        )
+    expert = context.experts[task]
+    with context.store.lock(f"expert-{expert.name}"):
+        if context.spec.experts is not None:
+            return _take_external(context, task)
+        return _train(context, expert, task)
 
 
 def _train(context: RunContext, expert: ExpertSpec, index: int) -> bool:

@@ -27,9 +27,10 @@ def train_to_folder(
     _forget_other_work(work, made_from)
     accelerator = context.accelerator
     runtime = context.spec.runtime
-    if runtime.report_to and not accelerator.trackers:
+    if runtime.report_to:  # a tracker's run for each training: their steps all start at 0
         accelerator.init_trackers(
-            runtime.tracker_project_name, config={"run": context.store.path.name}
+            runtime.tracker_project_name,
+            config={"run": context.store.path.name, "artifact": artifact},
         )
     with context.reporter.bar(title, job.config.steps) as bar:
 
@@ -48,6 +49,8 @@ def train_to_folder(
             checkpoints_total_limit=runtime.checkpoints_total_limit,
             on_progress=on_progress,
         )
+    if runtime.report_to:
+        accelerator.end_training()
     if accelerator.is_main_process:
         _save(context.store.path / artifact, job, result)
         context.store.complete(artifact, made_from)

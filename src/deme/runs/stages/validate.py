@@ -17,6 +17,7 @@ def validate(context: RunContext) -> bool:
         "base": context.base_digest,
         "data": context.source.digest,
         "models": {name: digest for name, (digest, _) in models.items()},
+        "images": context.spec.evaluate.validation_images,
         "ranges": list(context.partition.boundaries),
     }
     if context.store.is_complete("validation.json", made_from):
@@ -24,7 +25,12 @@ def validate(context: RunContext) -> bool:
     losses: dict[str, list[float]] = {}
     with context.reporter.bar("validation losses", len(models)) as bar:
         for name, (_, load) in models.items():
-            losses[name] = validation_losses(load(), context.source, context.partition)
+            losses[name] = validation_losses(
+                load(),
+                context.source,
+                context.partition,
+                images=context.spec.evaluate.validation_images,
+            )
             bar.at(len(losses), name)
     ranges = [[item.low, item.high] for item in context.partition]
     write_json(context.store.path / "validation.json", {"ranges": ranges, "models": losses})
