@@ -29,7 +29,7 @@ def own_accelerator_state() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """accelerate collects garbage after each training, which takes longer than a tiny one."""
-    monkeypatch.setattr("accelerate.utils.memory.gc.collect", lambda: 0)
+    monkeypatch.setattr("accelerate.utils.memory.gc.collect", lambda *args: 0)
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deme.runs import RunContext, RunStore, load_spec
+import torch
+
+from deme.report import build_report, write_model_card
+from deme.runs import RunContext, RunStore, load_spec, run_job
 from deme.runs.progress import Reporter
 
 TINY = (
@@ -32,6 +35,15 @@ def context_of(output: Path, *overrides: str, recipe: str = "digits") -> RunCont
     """A run's context, quiet."""
     spec = load_spec(recipe, [*TINY, *overrides])
     return RunContext(spec, RunStore(output, spec), Reporter(quiet=True))
+
+
+def run_tiny(output: Path) -> None:
+    """The whole job, as ``deme run`` does it."""
+    torch.set_num_threads(1)
+    context = context_of(output)
+    run_job(context)
+    write_model_card(context.store.path)
+    build_report(context.store.path)
 
 
 def arguments(*overrides: str) -> list[str]:

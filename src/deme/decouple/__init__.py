@@ -15,6 +15,7 @@ from .config import DecoupleConfig
 from .expert import ExpertSpec, experts_of
 from .job import TrainingJob, TrainingResult
 from .loss import expert_loss
+from .opening import open_pipeline
 from .partition import Partition, TimestepRange
 from .projection import (
     ChannelProjection,
@@ -39,6 +40,7 @@ __all__ = [
     "expert_loss",
     "experts_of",
     "fold_projections",
+    "open_pipeline",
     "restore_projections",
     "train_expert",
     "validation_losses",

@@ -9,9 +9,10 @@ import torch
 from accelerate import Accelerator
 
 from ..data import ImageSource, load_images
-from ..decouple import ExpertSpec, Partition, TimestepRange, experts_of, restore_projections
+from ..decouple import ExpertSpec, Partition, TimestepRange, experts_of, open_pipeline
 from ..decouple.projection import attach_projections
-from ..denoisers import Denoiser, ModelConfig, RoutedDenoiser, load_denoiser
+from ..denoisers import Denoiser, RoutedDenoiser
+from ..denoisers.contract import PROJECTIONS
 from ..errors import ConfigError, MissingExtraError, ModelError
 from ..merge import StateDict, TaskVector, read_weights
 from ..metrics import Detector, load_detector
@@ -20,6 +21,8 @@ from .reference import Reference
 from .spec import RunSpec
 from .store import RunStore
 from .workers import Workers
+
+FLOAT32_BYTES = 4
 
 
 class RunContext:
@@ -64,8 +67,9 @@ class RunContext:
         With ``block`` placement, identity projections are in it, so that experts and base have
         one layout.
         """
-        denoiser = load_denoiser(self.spec.model, cache_folder=self.store.cache)
-        if self.spec.decouple.projection == "block":
+        denoiser = open_pipeline(self.spec.model, cache_folder=self.store.cache)
+        projected = hasattr(denoiser.network, PROJECTIONS)
+        if self.spec.decouple.projection == "block" and not projected:
             attach_projections(denoiser, "block")
             denoiser.network.requires_grad_(False)
         return denoiser.to(self.accelerator.device)
@@ -153,9 +157,7 @@ class RunContext:
 
     def load_pipeline(self, folder: Path) -> Denoiser:
         """A pipeline of this run, on the device."""
-        denoiser = load_denoiser(ModelConfig(path=str(folder)))
-        restore_projections(denoiser, folder)
-        return denoiser.to(self.accelerator.device)
+        return open_pipeline(folder).to(self.accelerator.device)
 
     @cached_property
     def routed(self) -> RoutedDenoiser:
@@ -183,6 +185,12 @@ class RunContext:
         timesteps = self.experts[index].timesteps
         path = ranges[timesteps.low, timesteps.high].path
         weights = read_weights(Path(path).expanduser())
+        halves = {str(t.dtype) for t in weights.values() if t.dtype.itemsize < FLOAT32_BYTES}
+        if halves:
+            self.reporter.say(
+                f"{path} is saved in {', '.join(sorted(halves))}: differences below its precision "
+                "are lost; a float32 file would keep them"
+            )
         self.base.require_same_layout(
             StateDict({name: tensor.float() for name, tensor in weights.items()}, path)
         )

@@ -6,9 +6,9 @@ import statistics
 
 from rich.table import Table
 
+from ..decouple import open_pipeline
 from ..metrics import measure
 from .context import RunContext
-from .sampling_job import open_pipeline
 from .stages.sampling import draw_features, make_request
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import tempfile
 import time
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import torch
 
-from ..decouple import TimestepSampler, TrainingJob, train_expert
+from ..decouple import train_expert
 from ..files import free_bytes
 from ..generate import ImageRequest, generate_images
 from ..search import make_strategy
 from .context import RunContext
 from .stages.search import anchors
+from .stages.train import expert_job
 
 PROBE_STEPS = 3
 LONGEST_PROBE = 0.5
@@ -55,9 +57,12 @@ def plan(context: RunContext, output: Path) -> Plan:
     candidates = make_strategy(spec.search, experts).expected_evaluations() + len(anchors(experts))
     evaluated = spec.evaluate.images or min(len(context.source), 50_000)
     images = len(spec.evaluate.arms) * len(spec.evaluate.seeds) * evaluated
-    search_time = candidates * spec.search.images * spec.search.sampler_steps * network_call
-    evaluate_time = images * spec.evaluate.sampler_steps * network_call
-    training_time = (expert_steps + joint_steps) * step
+    workers = spec.runtime.workers
+    per_step = network_call / workers
+    search_time = candidates * spec.search.images * spec.search.sampler_steps * per_step
+    evaluate_time = images * spec.evaluate.sampler_steps * per_step
+    longest = experts * spec.decouple.steps if joint_steps else spec.decouple.steps
+    training_time = max((expert_steps + joint_steps) / workers, longest) * step
     disk = parameters * BYTES * (experts + 2 + rates + 4)
     memory = parameters * BYTES * (TRAINING_COPIES + 1 + experts)
     rows = [
@@ -83,22 +88,9 @@ def _batch(context: RunContext) -> int:
 
 def _seconds_per_step(context: RunContext) -> float:
     """Time of one optimizer step of an expert, consistency included."""
-    spec = context.spec
-    config = spec.decouple.model_copy(update={"steps": PROBE_STEPS, "compile": False})
+    config = context.spec.decouple.model_copy(update={"steps": PROBE_STEPS, "compile": False})
     times: list[float] = [time.perf_counter()]
-    expert = context.experts[0]
-    total = context.denoiser.schedule.num_timesteps
-    job = TrainingJob(
-        name="probe",
-        pretrained=context.denoiser,
-        source=context.source,
-        timesteps=TimestepSampler(expert.timesteps, total, config.p),
-        config=config,
-        placement="none" if config.projection == "block" else config.projection,
-        teacher=context.teacher,
-        consistency=config.consistency,
-        seed=spec.seed,
-    )
+    job = dataclasses.replace(expert_job(context, context.experts[0]), config=config)
     with tempfile.TemporaryDirectory() as folder:
         train_expert(
             job,

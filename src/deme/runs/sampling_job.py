@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from accelerate import PartialState
 from torch import Tensor
 
 from ..config import parse_config
-from ..decouple import restore_projections
-from ..denoisers import Denoiser, ModelConfig, load_denoiser
-from ..denoisers.loading import resolve_folder
+from ..decouple import open_pipeline
+from ..denoisers import Denoiser
 from ..errors import ConfigError
 from ..files import hash_value, remove
 from ..generate import ImageFolder, ImageRequest, SamplerConfig
+from ..merge import StateDict
 from .progress import Reporter
 
 
@@ -44,8 +45,9 @@ def sample_to_folder(job: SampleJob, output: Path, reporter: Reporter) -> None:
     )
     state = PartialState()
     denoiser = open_pipeline(job.model).to(state.device or "cpu")
+    weights = StateDict(denoiser.weights(), job.model).digest()
     request = ImageRequest(config, job.seed, job.images, _labels(denoiser, job))
-    key = hash_value({**job.__dict__, "model": str(Path(job.model).absolute())})[:12]
+    key = hash_value({**dataclasses.asdict(job), "model": weights})[:12]
     shards = ImageFolder(output / f".shards-{key}", job.images, shard_size=job.batch_size)
     with reporter.bar("sample", job.images) as bar:
         shards.generate(
@@ -60,14 +62,6 @@ def sample_to_folder(job: SampleJob, output: Path, reporter: Reporter) -> None:
         shards.save_png(output)
         _save_grid(shards.images()[:64], output / "grid.png")
         remove(shards.path)
-
-
-def open_pipeline(model: str) -> Denoiser:
-    """Any pipeline as a denoiser, with the projections that were saved beside it, if any."""
-    config = ModelConfig(path=model)
-    denoiser = load_denoiser(config)
-    restore_projections(denoiser, resolve_folder(config))
-    return denoiser
 
 
 def _labels(denoiser: Denoiser, job: SampleJob) -> Tensor | None:

@@ -68,8 +68,16 @@ def _train(context: RunContext, expert: ExpertSpec, index: int) -> bool:
         "range": [expert.timesteps.low, expert.timesteps.high],
         "seed": context.spec.seed,
     }
+    title = f"expert {index + 1}/{len(context.experts)} {expert.timesteps}"
+    artifact = f"experts/{expert.name}"
+    return train_to_folder(context, expert_job(context, expert), artifact, made_from, title)
+
+
+def expert_job(context: RunContext, expert: ExpertSpec) -> TrainingJob:
+    """What an expert's training is told."""
+    config = context.spec.decouple
     steps = context.denoiser.schedule.num_timesteps
-    job = TrainingJob(
+    return TrainingJob(
         name=expert.name,
         pretrained=context.denoiser,
         source=context.source,
@@ -83,8 +91,6 @@ def _train(context: RunContext, expert: ExpertSpec, index: int) -> bool:
         consistency=config.consistency,
         seed=context.spec.seed,
     )
-    title = f"expert {index + 1}/{len(context.experts)} {expert.timesteps}"
-    return train_to_folder(context, job, f"experts/{expert.name}", made_from, title)
 
 
 def _take_external(context: RunContext, index: int) -> bool:
