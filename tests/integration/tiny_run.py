@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
+from deme.errors import ConfigError
 from deme.report import build_report, write_model_card
 from deme.runs import RunContext, RunStore, load_spec, run_job
 from deme.runs.progress import Reporter
@@ -46,6 +48,21 @@ def run_tiny(output: Path) -> None:
     build_report(context.store.path)
 
 
+# tasks for workers, which import them by this module's name
+
+
+def double(context: RunContext, number: int) -> tuple[int, int]:
+    return 2 * number, os.getpid()
+
+
+def refuse(context: RunContext, number: int) -> int:
+    raise ConfigError(f"not {number}", choices=["1", "2"], given="3")
+
+
+def die(context: RunContext, number: int) -> int:
+    os._exit(9)
+
+
 def arguments(*overrides: str) -> list[str]:
     """The same overrides for the command line."""
     return [part for override in (*TINY, *overrides) for part in ("--set", override)]
@@ -60,4 +77,6 @@ def deme_process(*words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # a test runner in the background ignores Ctrl-C and would hand that down
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
