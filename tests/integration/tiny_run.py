@@ -29,6 +29,7 @@ TINY = (
     "evaluate.sample_batch_size=48",
     "runtime.checkpointing_steps=2",
     "runtime.threads=1",
+    "runtime.workers=1",
 )
 """Overrides of the digits recipe under which the whole job takes seconds."""
 

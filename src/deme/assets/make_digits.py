@@ -14,7 +14,6 @@ import argparse
 import statistics
 import tempfile
 from pathlib import Path
-from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -40,7 +39,7 @@ SAMPLER = SamplerConfig(sampler="ddim", sampler_steps=20, sample_batch_size=128)
 
 
 def make_network() -> UNet2DModel:
-    """The untrained denoiser: 14 225 parameters, and four numbers to tell it the timestep."""
+    """The untrained denoiser: 8 203 parameters, and four numbers to tell it the timestep."""
     torch.manual_seed(0)
     return UNet2DModel(
         sample_size=8,
@@ -159,9 +158,9 @@ def main() -> None:
     scheduler = DDPMScheduler(num_train_timesteps=1000)
     DDPMPipeline(make_network(), scheduler).save_pretrained(output / "untrained")
     denoiser = train_denoiser(output / "untrained", source, PRETRAINING, "pretraining")
-    DDPMPipeline(cast(UNet2DModel, denoiser.network), scheduler).save_pretrained(
-        output / "digits_ddpm"
-    )
+    trained = make_network()  # the loaded one names a folder of this machine in its configuration
+    trained.load_state_dict(denoiser.weights())
+    DDPMPipeline(trained, scheduler).save_pretrained(output / "digits_ddpm")
     first, second = (pixels(source, half) for half in disjoint_halves(len(source), 0))
     halves = [FeatureStatistics.from_features(detector(half)) for half in (first, second)]
     print(f"parameters: {denoiser.num_parameters()}")

@@ -190,7 +190,8 @@ class RelayBar(Bar):
 
 def _show(reporter: Reporter, messages: Any, done: threading.Event) -> None:
     """Draws the bars that workers report, until ``done`` and nothing is left to draw."""
-    with reporter.bars() as bars:
+    with contextlib.ExitStack() as stack:
+        bars: Callable[[str, int], Bar] | None = None  # opened late: tasks may report nothing
         while True:
             try:
                 title, finished, total, note = messages.get(timeout=RELAY_SECONDS)
@@ -198,4 +199,5 @@ def _show(reporter: Reporter, messages: Any, done: threading.Event) -> None:
                 if done.is_set():
                     return
                 continue
+            bars = bars or stack.enter_context(reporter.bars())
             bars(title, total).at(finished, note, total)

@@ -46,6 +46,8 @@ def find_weights(context: RunContext) -> bool:
             mapper=lambda _, candidates: context.workers.map(candidate_value, candidates),
             on_progress=lambda done, total, best: bar.at(done, f"best {best:.4g}", total),
         )
+        found = len(result.evaluations)  # fewer than expected where grids overlap
+        bar.at(found, f"best {result.value:.4g}", found)
     write_json(
         context.store.path / artifact,
         {
