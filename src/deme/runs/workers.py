@@ -38,6 +38,9 @@ _own_context: RunContext | None = None
 class Workers:
     """Runs tasks in order of submission: in this process, or side by side in ``count`` others.
 
+    Others start by importing the main script, so a script of one's own that runs a job with
+    several workers needs ``if __name__ == "__main__":`` around the call.
+
     Args:
         context: the run.
         count: how many processes; 1 is this one.
