@@ -7,7 +7,14 @@ from typing import Any
 
 from ...files import hash_value, write_json
 from ...merge import InPlaceMerger
-from ...search import Candidate, FrechetObjective, Journal, MergeEvaluator, make_strategy
+from ...search import (
+    Candidate,
+    FrechetObjective,
+    Journal,
+    MergeEvaluator,
+    SearchResult,
+    make_strategy,
+)
 from ...search import search_weights as run_search
 from ..context import RunContext
 from .sampling import search_request
@@ -31,11 +38,8 @@ def find_weights(context: RunContext) -> bool:
     artifact = "search/result.json"
     if context.store.is_complete(artifact, made_from):
         return False
-    config = context.spec.search
-    detector = context.detectors[0]
-    reference = context.references[detector.name]
     count = len(context.experts)
-    strategy = make_strategy(config, count)
+    strategy = make_strategy(context.spec.search, count)
     journal = Journal(context.store.path / "search" / "journal.jsonl", hash_value(made_from))
     with context.reporter.bar("search", strategy.expected_evaluations()) as bar:
         result = run_search(
@@ -48,24 +52,28 @@ def find_weights(context: RunContext) -> bool:
         )
         found = len(result.evaluations)  # fewer than expected where grids overlap
         bar.at(found, f"best {result.value:.4g}", found)
-    write_json(
-        context.store.path / artifact,
-        {
-            "experts": [expert.name for expert in context.experts],
-            "weights": list(result.best),
-            "value": result.value,
-            "evaluations": [
-                {"weights": list(weights), "value": value} for weights, value in result.evaluations
-            ],
-            "bounds": list(config.bounds),
-            "objective": config.objective,
-            "images": config.images,
-            "protocol": f"{reference.protocol(reference.split[1]).describe()} · "
-            f"{config.images} generated images · {config.describe()} · seed {config.seed}",
-        },
-    )
+    write_json(context.store.path / artifact, _record(context, result))
     context.store.complete(artifact, made_from)
     return True
+
+
+def _record(context: RunContext, result: SearchResult) -> dict[str, Any]:
+    """What ``search/result.json`` says."""
+    config = context.spec.search
+    reference = context.references[context.detectors[0].name]
+    return {
+        "experts": [expert.name for expert in context.experts],
+        "weights": list(result.best),
+        "value": result.value,
+        "evaluations": [
+            {"weights": list(weights), "value": value} for weights, value in result.evaluations
+        ],
+        "bounds": list(config.bounds),
+        "objective": config.objective,
+        "images": config.images,
+        "protocol": f"{reference.protocol(reference.split[1]).describe()} · "
+        f"{config.images} generated images · {config.describe()} · seed {config.seed}",
+    }
 
 
 def candidate_value(context: RunContext, weights: Candidate) -> float:
