@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from deme.denoisers import NoiseSchedule, Prediction
-from deme.denoisers.schedule import PREDICTIONS, prediction_from_diffusers
+from deme.denoisers.schedule import prediction_from_diffusers
 from deme.errors import ModelError
 
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -69,7 +69,7 @@ def test_snr_is_alpha_bar_over_the_rest(reference: DDPMScheduler) -> None:
     assert torch.allclose(ours(reference).snr, alpha_bar / (1 - alpha_bar), rtol=1e-10)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("prediction", get_args(Prediction))
 @pytest.mark.parametrize("flow", [False, True], ids=["variance preserving", "flow"])
 def test_target_gives_back_noise_and_sample(prediction: Prediction, flow: bool) -> None:
     if flow:

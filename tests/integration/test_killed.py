@@ -56,20 +56,22 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     expected = result_of(tmp_path / "whole")
     moments = random.Random(20_26)
     seen: set[frozenset[str]] = set()
-    killed = 0
-    while killed < KILLS:
-        # each life gets a share of the work, so that ten deaths spread over all stages
-        process = start(tmp_path / "killed")
+    killed = finished = 0
+    while killed < KILLS:  # a run that reached its end in spite of them is followed by another
+        output = tmp_path / f"killed-{finished}"
+        process = start(output)
         process.join(timeout=moments.uniform(0.05, 0.35) * whole)
         if process.exitcode is None and process.pid is not None:
             os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        seen.add(what_is_there(output))
+        if process.exitcode == -signal.SIGKILL:
             killed += 1
-        process.join()
-        seen.add(what_is_there(tmp_path / "killed"))
-        if "metrics.json" in what_is_there(tmp_path / "killed"):
-            break  # everything was cut often enough to be done: the rest would kill nothing
-    assert killed >= KILLS // 2 and len(seen) >= 3  # the kills did fall into several stages
-    run_to_the_end(tmp_path / "killed")
-    assert result_of(tmp_path / "killed") == expected
-    (folder,) = (tmp_path / "killed").glob("digits-*")
+        else:
+            assert process.exitcode == 0 and result_of(output) == expected
+            finished += 1
+    assert len(seen) >= 3  # the kills did fall into several stages
+    run_to_the_end(tmp_path / f"killed-{finished}")
+    assert result_of(tmp_path / f"killed-{finished}") == expected
+    (folder,) = (tmp_path / f"killed-{finished}").glob("digits-*")
     assert not list(folder.rglob(".partial-*"))

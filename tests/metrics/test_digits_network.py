@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from deme.errors import DataError, ModelError, StorageError
 from deme.metrics import Detector, DigitsNetwork, load_detector
-from deme.metrics.digits import DIGITS_WEIGHTS, load_digits_network
+from deme.metrics.digits import load_digits_network
 
 
 @pytest.fixture
@@ -56,7 +56,6 @@ def test_weights_that_are_missing_truncated_or_of_another_network(
         load_digits_network(path)
 
 
-@pytest.mark.skipif(not DIGITS_WEIGHTS.is_file(), reason="the trained weights are not there yet")
 def test_the_bundled_detector_tells_the_digits_apart() -> None:
     from sklearn.datasets import load_digits
 

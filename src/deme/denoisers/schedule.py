@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -124,6 +124,3 @@ class NoiseSchedule:
         if torch.device(device).type == "mps":
             return self
         return NoiseSchedule(self.alpha.to(device), self.sigma.to(device))
-
-
-PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)

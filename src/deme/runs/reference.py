@@ -90,6 +90,11 @@ class Reference:
         """The Fréchet reference that judges."""
         return self._frechet(self.split[0], "evaluation")
 
+    def prepare(self) -> None:
+        """Makes features and statistics now, once, before several workers need them."""
+        for name, indices in zip(("evaluation", "search"), self.split, strict=True):
+            self._frechet(indices, name)
+
     @cached_property
     def search(self) -> FrechetReference:
         """The Fréchet reference that the search minimises against."""

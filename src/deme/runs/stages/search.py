@@ -38,6 +38,7 @@ def find_weights(context: RunContext) -> bool:
     artifact = "search/result.json"
     if context.store.is_complete(artifact, made_from):
         return False
+    context.references[context.detectors[0].name].prepare()
     count = len(context.experts)
     strategy = make_strategy(context.spec.search, count)
     journal = Journal(context.store.path / "search" / "journal.jsonl", hash_value(made_from))

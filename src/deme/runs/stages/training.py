@@ -8,7 +8,7 @@ from typing import Any
 
 from ...decouple import TrainingJob, TrainingResult, train_expert
 from ...decouple.checkpoint import OPTIMIZER_FILE, list_checkpoints
-from ...files import atomic_path, remove, write_json
+from ...files import atomic_path, read_json, remove, write_json
 from ..context import RunContext
 
 
@@ -63,11 +63,8 @@ def train_to_folder(
 def _forget_other_work(work: Path, made_from: Mapping[str, Any]) -> None:
     """Checkpoints of another configuration of the same name must not be resumed."""
     note = work / "made_from.json"
-    if note.is_file():
-        from ...files import read_json
-
-        if read_json(note) != dict(made_from):
-            remove(work)
+    if note.is_file() and read_json(note) != dict(made_from):
+        remove(work)
     complete = list_checkpoints(work / "checkpoints")
     if complete and not (complete[-1] / OPTIMIZER_FILE).is_file():
         remove(work / "checkpoints")  # of a finished training whose result was removed or altered
