@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     )
     from .denoisers import Denoiser, NoiseSchedule, RoutedDenoiser, load_denoiser
     from .generate import ImageRequest, SamplerConfig, generate_images
-    from .merge import InPlaceMerger, StateDict, TaskVector, merge_method, merge_weights
+    from .merge import (
+        InPlaceMerger,
+        StateDict,
+        TaskVector,
+        merge,
+        merge_method,
+        merge_weights,
+        open_merger,
+    )
     from .metrics import FeatureStatistics, FrechetReference, load_detector
     from .runs import RunSpec, load_spec, run_job
     from .search import Box, GridStrategy, Strategy, search_weights
@@ -54,7 +62,14 @@ _HOMES = {
     ),
     "denoisers": ("Denoiser", "NoiseSchedule", "RoutedDenoiser", "load_denoiser"),
     "generate": ("ImageRequest", "SamplerConfig", "generate_images"),
-    "merge": ("InPlaceMerger", "StateDict", "TaskVector", "merge_method", "merge_weights"),
+    "merge": (
+        "InPlaceMerger",
+        "StateDict",
+        "TaskVector",
+        "merge_method",
+        "merge_weights",
+        "open_merger",
+    ),
     "metrics": ("FeatureStatistics", "FrechetReference", "load_detector"),
     "runs": ("RunSpec", "load_spec", "run_job"),
     "search": ("Box", "GridStrategy", "Strategy", "search_weights"),
@@ -92,8 +107,10 @@ __all__ = [
     "load_detector",
     "load_images",
     "load_spec",
+    "merge",
     "merge_method",
     "merge_weights",
+    "open_merger",
     "run_job",
     "search_weights",
     "train_expert",
@@ -102,7 +119,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public noun from its room when it is first used."""
+    """Imports a public noun from its room, or a room, when it is first used."""
+    if name in _HOMES:  # the room itself; ``deme.merge`` can be called as well
+        return importlib.import_module(f".{name}", __name__)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'deme' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_ROOM_OF[name]}", __name__), name)

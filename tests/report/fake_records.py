@@ -123,11 +123,11 @@ def recipe(
 ) -> dict[str, Any]:
     sources = [
         {
-            "model": f"experts/{name}",
+            "model": f"../experts/{name}",
             "min_timestep": own[0],
             "max_timestep": own[1],
-            "weight": weight,
-            "sha256": f"{index:064x}",
+            "parameters": {"weight": weight},
+            "hash": f"xxh3-128:{index:032x}",
         }
         for index, (name, own, weight) in enumerate(zip(names, ranges, weights, strict=True))
     ]

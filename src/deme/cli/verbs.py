@@ -1,5 +1,16 @@
 """Importing this module registers every verb."""
 
-from . import decouple, doctor, evaluate, init, merge, report, run, sample, search
+from . import decouple, doctor, evaluate, init, merge, report, run, sample, search, statistics
 
-__all__ = ["decouple", "doctor", "evaluate", "init", "merge", "report", "run", "sample", "search"]
+__all__ = [
+    "decouple",
+    "doctor",
+    "evaluate",
+    "init",
+    "merge",
+    "report",
+    "run",
+    "sample",
+    "search",
+    "statistics",
+]

@@ -49,6 +49,8 @@ class Denoiser(ABC):
     """Number of class labels, or None where the model takes none."""
     scheduler_config: Mapping[str, Any]
     """Configuration from which any of diffusers' schedulers can be built for this model."""
+    component: str = "unet"
+    """The network's name in its pipeline."""
     name: str
     """Where the model came from: a hub id or a folder's name."""
 

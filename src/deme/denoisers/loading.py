@@ -17,6 +17,8 @@ from .unet2d_loading import component_class, load_unet2d
 FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": load_unet2d}
 """The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
 DENOISING_COMPONENTS = ("unet", "transformer")
+BUNDLED = ("digits",)
+"""Names of the models that come with the package; they come before folders of these names."""
 
 
 class ModelConfig(Config):
@@ -96,7 +98,7 @@ def resolve_folder(config: ModelConfig, cache_folder: Path | None = None) -> Pat
         ModelError: neither a folder nor reachable on the hub.
 
     """
-    if config.path == "digits":
+    if config.path in BUNDLED:
         return DIGITS_PIPELINE
     local = Path(config.path).expanduser()
     if local.is_dir():

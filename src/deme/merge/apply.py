@@ -1,63 +1,90 @@
-"""Applying a merge method to whole models, a tensor at a time, in float32."""
+"""Merging models that are in memory: a tensor at a time, in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..denoisers import Denoiser
 from ..errors import ConfigError, MismatchError
-from .methods import get_merge_method
+from .bound_method import BoundMethod
+from .places import TensorPlace, places_of
+from .settings import Setting
 from .state_dict import StateDict
 from .task_vector import TaskVector
+
+DENOISER = "unet"
+"""The component that weights in memory are of, unless another is named."""
 
 
 def merge_weights(
     base: StateDict,
     vectors: Sequence[TaskVector],
-    weights: Sequence[float],
+    weights: Sequence[Setting],
     *,
     method: str = "task_arithmetic",
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Setting] | None = None,
+    component: str = DENOISER,
 ) -> StateDict:
     """The merged weights; arithmetic in float32, each tensor returned in the base's dtype.
 
     Args:
         base: ``θ``.
         vectors: ``τ_i``.
-        weights: ``w_i``, one per vector, of any sign.
+        weights: ``w_i``, one per vector, of any sign: a number, a gradient over depth, or rules by
+            block and layer kind.
         method: name of a registered merge method.
         parameters: what the method takes beside.
+        component: which part of a pipeline these are the weights of, for rules that name one.
 
     Raises:
         ConfigError: unknown method, unknown parameter, or a wrong number of weights.
         MismatchError: a task vector of another model, or a result that is not finite.
 
     """
-    if len(vectors) != len(weights):
+    _require_same_layout(base, vectors)
+    places = places_of(component, base)
+    return _merge(base, vectors, _bind(method, weights, parameters, len(vectors)), places)
+
+
+def _bind(
+    method: str,
+    weights: Sequence[Setting],
+    parameters: Mapping[str, Setting] | None,
+    experts: int,
+) -> BoundMethod:
+    if experts != len(weights):
+        raise ConfigError(f"{experts} task vectors need {experts} weights, not {len(weights)}")
+    bound = BoundMethod.with_weights(method, weights, parameters)
+    if bound.method.statistics is not None:
         raise ConfigError(
-            f"{len(vectors)} task vectors need {len(vectors)} weights, not {len(weights)}"
+            f"{method} needs statistics, which are read from files",
+            fix="merge with deme merge, and name the statistics in a recipe",
         )
-    registered = get_merge_method(method)
-    parameters = dict(parameters or {})
-    for name in parameters:
-        if name not in registered.parameters:
-            raise ConfigError(
-                f"{method} has no parameter {name!r}", choices=registered.parameters, given=name
-            )
+    return bound
+
+
+def _require_same_layout(base: StateDict, vectors: Sequence[TaskVector]) -> None:
     for vector in vectors:
         if [(k, vector[k].shape) for k in vector] != [(k, base[k].shape) for k in base]:
             raise MismatchError(
                 f"The task vector {vector.name} is not of {base.origin}'s layout",
                 fix="make it with TaskVector.between this base and an expert",
             )
+
+
+def _merge(
+    base: StateDict,
+    vectors: Sequence[TaskVector],
+    bound: BoundMethod,
+    places: Mapping[str, TensorPlace],
+) -> StateDict:
     merged: dict[str, Tensor] = {}
     for name in base:
         deltas = [vector[name] for vector in vectors]
-        tensor = registered.function(base[name].float(), deltas, list(weights), **parameters)
+        tensor = bound.at(places[name])(base[name].float(), deltas)
         if not bool(torch.isfinite(tensor).all()):
             raise MismatchError(f"Merging gives values that are not finite in {name}")
         merged[name] = tensor.to(base[name].dtype)
@@ -65,7 +92,7 @@ def merge_weights(
 
 
 class InPlaceMerger:
-    """Switches one denoiser among candidates ``θ + Σ w_i τ_i``, in the network's own memory.
+    """Switches one denoiser among candidates, in the network's own memory.
 
     The weights are always rebuilt from ``θ``, so nothing accumulates over many switches. While it
     switches, the merged weights are in memory once more; where they are not finite, the network
@@ -75,15 +102,31 @@ class InPlaceMerger:
         denoiser: whose network is switched; it must hold the base weights' layout.
         base: ``θ``, in memory of its own and not the network's.
         vectors: ``τ_i``.
+        method: name of a registered merge method.
+        parameters: what the method takes beside.
 
     """
 
-    def __init__(self, denoiser: Denoiser, base: StateDict, vectors: Sequence[TaskVector]) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        base: StateDict,
+        vectors: Sequence[TaskVector],
+        *,
+        method: str = "task_arithmetic",
+        parameters: Mapping[str, Setting] | None = None,
+    ) -> None:
         self.denoiser = denoiser
         self.base = base
         self.vectors = tuple(vectors)
+        self.method = method
+        self.parameters = dict(parameters or {})
+        _require_same_layout(base, self.vectors)
+        self.places = places_of(denoiser.component, base)
 
-    def __call__(self, weights: Sequence[float]) -> Denoiser:
+    def __call__(self, weights: Sequence[Setting]) -> Denoiser:
         """The denoiser, now with the weights of this candidate; see :func:`merge_weights`."""
-        self.denoiser.load_weights(merge_weights(self.base, self.vectors, weights))
+        bound = _bind(self.method, weights, self.parameters, len(self.vectors))
+        merged = _merge(self.base, self.vectors, bound, self.places)
+        self.denoiser.load_weights(merged)
         return self.denoiser

@@ -1,102 +1,228 @@
-"""Merging given experts with given weights into a new pipeline."""
+"""Writing a merge: the merged components, all else of the base as it is, and the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
+from ..errors import ConfigError, StorageError
+from ..files import atomic_path, free_bytes
+from .component_merge import ComponentMerge
+from .copying import component_folder, copy_component, copy_other_files, weights_stem
+from .export_loss import Loss
+from .planning import MergePlan, require_hash
+from .recipe import HASH_KEY, METADATA_KEY, RECIPE_FILE, MergeRecipe
+from .sources.contract import ModelSource, WeightSource
+from .sources.digest import combine_digests, digest_source
+from .streaming import OutputFiles, set_metadata, write_tensors
 
-from ..denoisers import Denoiser
-from ..denoisers.contract import PROJECTIONS
-from ..errors import ConfigError
-from ..files import atomic_path
-from .apply import merge_weights
-from .reading import read_weights
-from .recipe import MergeRecipe, MergeSource
-from .state_dict import StateDict
-from .task_vector import TaskVector
+MAX_SHARD_BYTES = 10 * 10**9
+"""``save_pretrained`` of diffusers splits at this size too."""
+DISK_MARGIN = 2**20
+METADATA_ROOM = 256
+UNKNOWN_HASH = "xxh3-128:" + 32 * "0"
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What was written."""
+
+    recipe: MergeRecipe
+    """The recipe as stored: with the hashes of all inputs."""
+    losses: Mapping[str, Loss]
+    """What half precision lost, by component that is stored in it."""
 
 
 def write_merge(
-    denoiser: Denoiser,
-    sources: Sequence[MergeSource],
+    plan: MergePlan,
     output: Path,
     *,
-    method: str = "task_arithmetic",
-    parameters: Mapping[str, Any] | None = None,
-) -> MergeRecipe:
-    """Writes the merged pipeline and its recipe to ``output``.
+    origin: Path,
+    overwrite: bool = False,
+    workers: int | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    progress: Progress = lambda nbytes: None,
+) -> MergeResult:
+    """Writes the merged model and its recipe to ``output``, which appears when it is complete.
 
     Args:
-        denoiser: the pretrained model; it stays as it is.
-        sources: experts with their weights.
-        output: the new folder; it must not exist.
-        method: name of a registered merge method.
-        parameters: what the method takes beside.
+        plan: the merge.
+        output: the new folder, or file where the base is one.
+        origin: the folder that the recipe's relative paths start from.
+        overwrite: whether an output that exists is replaced.
+        workers: threads; None takes one for each core.
+        max_shard_bytes: files of weights are split from this size on.
+        progress: told how many bytes were written, from several threads.
 
     Raises:
-        ConfigError: the output exists, or an expert is named twice.
-        MismatchError: an expert of another architecture.
+        ConfigError: the output exists.
+        MismatchError: values that are not finite, or inputs that the recipe's hashes refuse.
+        StorageError: not enough space, or no permission.
 
     """
-    if output.exists():
-        raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
-    paths = [Path(source.model).expanduser().resolve() for source in sources]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise ConfigError(f"The expert {path} is given twice", fix="add its weights instead")
-    experts = [read_weights(path) for path in paths]
-    merged = denoiser.clone()
-    _match_projections(merged, experts)
-    base = StateDict(merged.weights(), denoiser.name)
-    vectors = [TaskVector.between(base, _in_float32(expert, base)) for expert in experts]
-    weights = [source.weight for source in sources]
-    recipe = MergeRecipe(
-        merge_method=method,
-        base_model=denoiser.name,
-        base_sha256=base.digest(),
-        models=[
-            source.model_copy(update={"sha256": expert.digest()})
-            for source, expert in zip(sources, experts, strict=True)
-        ],
-        parameters=dict(parameters or {}),
-    )
-    merged.load_weights(merge_weights(base, vectors, weights, method=method, parameters=parameters))
+    _require_place(plan, output, overwrite)
+    in_file = plan.base.form == "file"
+    home = output.absolute().parent if in_file else output.absolute()
+    recipe = plan.recipe.seen_from(origin, home)
     with atomic_path(output) as partial:
-        partial.mkdir()
-        merged.save(partial)
-        text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-        (partial / "recipe.yaml").write_text(text, "utf-8")
-    return recipe
+        writer = _Writer(plan, recipe, partial, workers, progress)
+        return writer.write_file() if in_file else writer.write_folder(max_shard_bytes)
 
 
-def _match_projections(denoiser: Denoiser, experts: Sequence[StateDict]) -> None:
-    """Gives the base identity projections where experts kept theirs: then the layouts agree."""
-    if any(name.startswith(PROJECTIONS) for expert in experts for name in expert) and not any(
-        name.startswith(PROJECTIONS) for name in denoiser.weights()
-    ):
-        from ..decouple import attach_projections  # training's libraries are needed here alone
+def _require_place(plan: MergePlan, output: Path, overwrite: bool) -> None:
+    if output.exists() and not overwrite:
+        raise ConfigError(f"{output} exists", fix="choose another --output, or add --overwrite")
+    _require_apart(plan, output)
+    if plan.base.form == "file" and output.suffix != ".safetensors":
+        raise ConfigError(
+            f"{plan.base.origin} is one file, so the merged model is one too, and --output "
+            f"{output} names none",
+            fix=f"--output {output}.safetensors",
+        )
+    copied = sum(
+        info.nbytes for name in plan.copied for info in plan.base.components[name].layout.values()
+    )
+    needed, free = plan.bytes_written + copied + DISK_MARGIN, free_bytes(output.absolute())
+    if needed > free:
+        raise StorageError(
+            f"The merged model takes {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free at "
+            f"{output.absolute().parent}",
+            fix="choose another --output, free space, or store it smaller with --dtype float16",
+        )
 
-        attach_projections(denoiser, "block")
+
+def _require_apart(plan: MergePlan, output: Path) -> None:
+    """What is replaced must not be what is read."""
+    for model in (plan.base, *plan.experts):
+        for source in model.components.values():
+            for file in source.files:
+                if file.resolve().is_relative_to(output.resolve()):
+                    raise ConfigError(
+                        f"--output {output} holds {model.origin}, which the merge reads",
+                        fix="choose another --output",
+                    )
 
 
-def _in_float32(expert: StateDict, base: StateDict) -> StateDict:
-    """An expert that was saved in half precision, where its base was so too: nothing is lost.
+class _Writer:
+    """One merge on its way to the disk."""
 
-    The base is float32 in memory whatever its file has. A half-precision expert of a base that
-    half precision cannot hold stays as it is, and is refused: its task vector would be rounding.
-    """
-    widened = {
-        name: tensor.float() if _holds(tensor.dtype, base.get(name)) else tensor
-        for name, tensor in expert.items()
-    }
-    return StateDict(widened, expert.origin)
+    def __init__(
+        self,
+        plan: MergePlan,
+        recipe: MergeRecipe,
+        partial: Path,
+        workers: int | None,
+        progress: Progress,
+    ) -> None:
+        self.plan, self.recipe, self.partial = plan, recipe, partial
+        self.workers, self.progress = workers, progress
+        self.streamed = {**plan.merged, **self._restored()}
 
+    def _restored(self) -> dict[str, ComponentMerge]:
+        """Unchanged components that are written anew: all of a file's, or a variant's.
 
-def _holds(dtype: torch.dtype, tensor: torch.Tensor | None) -> bool:
-    if tensor is None or dtype not in (torch.float16, torch.bfloat16):
-        return False
-    return torch.equal(tensor.to(dtype).to(tensor.dtype), tensor)
+        A variant's name goes into the names of all of a pipeline's files, and the merged
+        components have none.
+        """
+        names = self.plan.copied
+        if self.plan.base.form != "file" and self.plan.recipe.base_variant is None:
+            return {}
+        sources = {name: self.plan.base.components[name] for name in names}
+        method = next(iter(self.plan.merged.values())).method
+        nobody = [None] * len(self.plan.experts)
+        return {
+            name: ComponentMerge(name, source, nobody, method, dtype=None)
+            for name, source in sources.items()
+            if isinstance(source, WeightSource)
+        }
+
+    def write_folder(self, max_shard_bytes: int) -> MergeResult:
+        """A pipeline, or one component with its configuration."""
+        self.partial.mkdir()
+        copy_other_files(self.plan.base, self.partial)
+        written: list[Path] = []
+        for name, merge in self.streamed.items():
+            home = component_folder(self.plan.base, self.partial, name)
+            home.mkdir(parents=True, exist_ok=True)
+            stem = weights_stem(name, merge.base)
+            files = OutputFiles.plan(home, merge.layout, stem=stem, max_shard_bytes=max_shard_bytes)
+            written += self._write(files, dict.fromkeys(merge.layout, merge), METADATA_ROOM)
+        for name in self.plan.copied:
+            if name not in self.streamed:
+                copy_component(self.plan.base, self.partial, name)
+        result = self._result()
+        for path in written:
+            set_metadata(path, {HASH_KEY: result.recipe.meaning()})
+        (self.partial / RECIPE_FILE).write_text(result.recipe.to_yaml(), "utf-8")
+        return result
+
+    def write_file(self) -> MergeResult:
+        """One file under the base's own names, its recipe in its metadata."""
+        owners = {name: merge for merge in self.streamed.values() for name in merge.layout}
+        layout = {name: owners[name].layout[name] for name in sorted(owners)}
+        files = OutputFiles(self.partial.parent, {self.partial.name: layout}, None)
+        draft = self._with_hashes(UNKNOWN_HASH, [UNKNOWN_HASH] * len(self.plan.experts))
+        room = len(json.dumps({METADATA_KEY: draft.to_json()})) + METADATA_ROOM
+        self._write(files, owners, room)
+        recipe = self._result().recipe
+        set_metadata(
+            self.partial, {HASH_KEY: recipe.meaning(), METADATA_KEY: recipe.to_json()}
+        )
+        return self._result()
+
+    def _write(
+        self, files: OutputFiles, owners: Mapping[str, ComponentMerge], room: int
+    ) -> list[Path]:
+        return write_tensors(
+            files,
+            lambda name: owners[name].produce(name),
+            metadata_room=room,
+            workers=self.workers,
+            memory=lambda name: owners[name].memory(name),
+            progress=self.progress,
+        )
+
+    def _result(self) -> MergeResult:
+        experts = [self._expert_hash(i, model) for i, model in enumerate(self.plan.experts)]
+        base = combine_digests(
+            {
+                name: self.streamed[name].base_digests.combined(source.layout)
+                if name in self.streamed
+                else digest_source(source)
+                for name, source in self.plan.base.components.items()
+            }
+        )
+        recipe = self.recipe
+        require_hash(recipe.base_model, recipe.base_hash, base)
+        for source, found in zip(recipe.models, experts, strict=True):
+            require_hash(source.model, source.hash, found)
+        losses = {
+            name: merge.loss.total()
+            for name, merge in self.plan.merged.items()
+            if recipe.dtype != "float32" and merge.loss.total().changed
+        }
+        return MergeResult(self._with_hashes(base, experts), losses)
+
+    def _expert_hash(self, index: int, model: ModelSource) -> str:
+        found: dict[str, str] = {}
+        for name, source in model.components.items():
+            merge = self.plan.merged.get(name)
+            if merge is not None and isinstance(merge.experts[index], WeightSource):
+                found[name] = merge.expert_digests[index].combined(source.layout)
+            else:  # it equals the base's, or is an adapter's small files
+                found[name] = digest_source(source)
+        return combine_digests(found)
+
+    def _with_hashes(self, base: str, experts: list[str]) -> MergeRecipe:
+        versions = {name: importlib.metadata.version(name) for name in ("deme", "torch")}
+        models = [
+            model.model_copy(update={"hash": found})
+            for model, found in zip(self.recipe.models, experts, strict=True)
+        ]
+        changes = {"base_hash": base, "models": models, "versions": versions}
+        return self.recipe.model_copy(update=changes)

@@ -165,7 +165,8 @@ def _weights(run: RunFolder) -> Picture | None:
     if run.recipe is not None:
         models = run.recipe["models"]
         return figures.weights_picture(
-            [_source_label(source) for source in models], [source["weight"] for source in models]
+            [_source_label(source) for source in models],
+            [source["parameters"]["weight"] for source in models],
         )
     if run.search is not None:
         return figures.weights_picture(run.search["experts"], run.search["weights"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import yaml
+from pathlib import Path
 
 from ...files import atomic_path, read_json
-from ...merge import MergeRecipe, merge_weights
-from ...merge.recipe import MergeSource
+from ...merge.planning import plan_merge
+from ...merge.recipe import MergeRecipe, MergeSource, relocated
+from ...merge.writing import write_merge
 from ..context import RunContext
 
 
@@ -17,26 +18,34 @@ def write_merged(context: RunContext) -> bool:
     made_from = {"base": context.base_digest, "experts": experts, "weights": weights}
     if context.store.is_complete("merged", made_from):
         return False
+    merged = context.store.path / "merged"
+    model = context.spec.model
     recipe = MergeRecipe(
-        base_model=context.spec.model.path,
-        base_sha256=context.base_digest,
+        base_model=_base_on_disk(context, merged),
+        base_revision=model.revision,
+        base_variant=model.variant,
         models=[
             MergeSource(
-                model=expert.name,
+                model=f"../experts/{expert.name}",
                 min_timestep=expert.timesteps.low,
                 max_timestep=expert.timesteps.high,
-                weight=weight,
-                sha256=digest,
+                parameters={"weight": weight},
             )
-            for expert, weight, digest in zip(context.experts, weights, experts, strict=True)
+            for expert, weight in zip(context.experts, weights, strict=True)
         ],
     )
-    denoiser = context.denoiser.clone()
-    denoiser.load_weights(merge_weights(context.base, context.task_vectors, weights))
-    with atomic_path(context.store.path / "merged") as partial:
-        partial.mkdir()
-        denoiser.save(partial)
-        text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-        (partial / "recipe.yaml").write_text(text, "utf-8")
+    write_merge(plan_merge(recipe, merged), merged, origin=merged, overwrite=True)
     context.store.complete("merged", made_from)
     return True
+
+
+def _base_on_disk(context: RunContext, merged: Path) -> str:
+    """The base as seen from the merged folder; random weights are kept with the run first."""
+    if not context.spec.model.random_weights:
+        return relocated(context.spec.model.path, Path(), merged)
+    folder = context.store.path / "base"
+    if not folder.is_dir():
+        with atomic_path(folder) as partial:
+            partial.mkdir()
+            context.denoiser.save(partial)
+    return "../base"

@@ -1,0 +1,180 @@
+"""A merge as it is asked for on a command line: from the request to the recipe to the files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..config import parse_config
+from ..errors import ConfigError
+from .describing import describe_plan, describe_result, plan_values
+from .planning import plan_merge
+from .recipe import MergeRecipe, read_recipe
+from .settings import Setting, parse_setting
+from .streaming import default_workers
+from .writing import MAX_SHARD_BYTES, write_merge
+
+MEGABYTE = 10**6
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """What was typed."""
+
+    base: str | None = None
+    experts: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    merge_method: str = "task_arithmetic"
+    parameters: tuple[str, ...] = ()
+    dtype: str = "float32"
+    seed: int = 0
+    variant: str | None = None
+    again: Path | None = None
+    """A merged model whose recipe is to be repeated."""
+
+    def recipe(self) -> tuple[MergeRecipe, Path]:
+        """The recipe that is meant, and the folder that its relative paths start from.
+
+        Raises:
+            ConfigError: both a recipe and experts, neither, or a wrong number of weights.
+
+        """
+        file = self.again
+        if file is None and self.base is not None and self.base.endswith(YAML_SUFFIXES):
+            file = Path(self.base)
+        if file is not None:
+            self._require_recipe_alone()
+            return read_recipe(file)
+        if self.base is None or not self.experts:
+            raise ConfigError(
+                "A merge needs a base and at least one expert",
+                fix="deme merge BASE EXPERT…, deme merge recipe.yaml, or deme merge --from merged/",
+            )
+        if self.weights and len(self.weights) != len(self.experts):
+            raise ConfigError(
+                f"{len(self.experts)} experts need {len(self.experts)} weights, "
+                f"not {len(self.weights)}"
+            )
+        return parse_config(MergeRecipe, self._values(self.base)), Path()
+
+    def _values(self, base: str) -> dict[str, Any]:
+        weights: list[Setting] = [parse_setting(text) for text in self.weights]
+        equal: list[Setting] = [1 / len(self.experts)] * len(self.experts)
+        models = [
+            {"model": path, "parameters": {"weight": weight}}
+            for path, weight in zip(self.experts, weights or equal, strict=True)
+        ]
+        return {
+            "merge_method": self.merge_method,
+            "base_model": base,
+            "base_variant": self.variant,
+            "models": models,
+            "parameters": dict(_parameter(text) for text in self.parameters),
+            "dtype": self.dtype,
+            "seed": self.seed,
+        }
+
+    def _require_recipe_alone(self) -> None:
+        default = MergeRequest()
+        given = [
+            name
+            for name in ("weights", "merge_method", "parameters", "dtype", "seed", "variant")
+            if getattr(self, name) != getattr(default, name)
+        ]
+        given += ["experts"] if self.experts or (self.again and self.base) else []
+        if given:
+            raise ConfigError(
+                f"A recipe says all of it, and {', '.join(given)} were given beside it",
+                fix="write them into a copy of the recipe",
+            )
+
+
+def _parameter(text: str) -> tuple[str, Setting]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--parameter {text} is not NAME=VALUE", fix="--parameter density=0.5")
+    if "," in value:
+        return name, parse_setting(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--parameter {text} has no valid value: {error}") from error
+
+
+class MergeJob:
+    """A request with its inputs open.
+
+    Args:
+        request: what was asked for.
+        output: the new model.
+        allow_code: whether a recipe's own Python file may be run.
+        workers: threads; None takes one for each core.
+        max_shard_bytes: files of weights are split from this size on.
+
+    Raises:
+        DemeError: the recipe, the base or an expert is not valid; see :func:`plan_merge`.
+
+    """
+
+    def __init__(
+        self,
+        request: MergeRequest,
+        output: Path,
+        *,
+        allow_code: bool = False,
+        workers: int | None = None,
+        max_shard_bytes: int = MAX_SHARD_BYTES,
+    ) -> None:
+        recipe, self.origin = request.recipe()
+        self.output = output
+        self.workers = workers or default_workers()
+        self.max_shard_bytes = max_shard_bytes
+        self.plan = plan_merge(recipe, self.origin, allow_code=allow_code)
+
+    @property
+    def megabytes(self) -> int:
+        """How much will be written, for a progress bar."""
+        return -(-self.plan.bytes_written // MEGABYTE)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """What would be done, tried on some of the tensors."""
+        seconds = self.plan.estimate_seconds(self.workers)
+        return describe_plan(self.plan, self.output, seconds)
+
+    def plan_values(self) -> Mapping[str, Any]:
+        """The same for machines."""
+        return plan_values(self.plan, self.plan.estimate_seconds(self.workers))
+
+    def run(self, progress: Callable[[int], None] = lambda megabytes: None) -> list[str]:
+        """Writes the merged model.
+
+        Args:
+            progress: told how many megabytes were written so far.
+
+        Returns:
+            What there is to say about it.
+
+        """
+        written, lock = 0, threading.Lock()
+
+        def count(nbytes: int) -> None:
+            nonlocal written
+            with lock:
+                written += nbytes
+                progress(written // MEGABYTE)
+
+        result = write_merge(
+            self.plan,
+            self.output,
+            origin=self.origin,
+            workers=self.workers,
+            max_shard_bytes=self.max_shard_bytes,
+            progress=count,
+        )
+        return describe_result(self.plan, result)

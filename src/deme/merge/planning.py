@@ -1,0 +1,237 @@
+"""What a merge will do, found out before anything is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..denoisers.contract import PROJECTIONS
+from ..errors import ConfigError, MismatchError
+from ..files import hash_file
+from .bound_method import BoundMethod
+from .component_merge import ComponentMerge, Statistics
+from .methods import MERGE_METHODS
+from .places import TensorPlace, places_of
+from .recipe import MergeRecipe, MergeSource, located
+from .sources.comparing import differing_components
+from .sources.contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
+from .sources.opening import open_expert, open_model
+from .statistics import read_statistics
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+SAMPLED_BYTES = 2**26
+"""How much of a merge is tried to say how long it will take."""
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A merge with its inputs open and its settings checked."""
+
+    recipe: MergeRecipe
+    base: ModelSource
+    experts: tuple[ModelSource, ...]
+    merged: Mapping[str, ComponentMerge]
+    """The components that are merged."""
+    copied: tuple[str, ...]
+    """Those that no expert changed."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of all the tensors that the merge reads."""
+        return sum(
+            info.nbytes
+            for merge in self.merged.values()
+            for source in (merge.base, *merge.experts)
+            if isinstance(source, WeightSource)
+            for info in source.layout.values()
+        )
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of all the tensors that the merge writes."""
+        merges = self.merged.values()
+        return sum(info.nbytes for merge in merges for info in merge.layout.values())
+
+    def estimate_seconds(self, workers: int) -> float:
+        """How long merging takes with so many threads, from trying it on some of the tensors."""
+        tried, started = 0, time.perf_counter()
+        for merge in self.merged.values():
+            for name in sorted(merge.layout, key=lambda n: merge.layout[n].numel):
+                if tried >= SAMPLED_BYTES:
+                    break
+                tried += sum(piece.nbytes for piece in merge.produce(name))
+        spent = time.perf_counter() - started
+        return spent * self.bytes_written / max(1, tried) / workers
+
+
+def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -> MergePlan:
+    """Opens everything that a recipe names and checks that it fits together.
+
+    Args:
+        recipe: the recipe.
+        folder: what its relative paths start from.
+        allow_code: whether the recipe's own Python file may be run.
+
+    Raises:
+        ConfigError: a setting that is not valid, or an expert that is named twice.
+        ModelError: something that is not a model.
+        MismatchError: an expert of another architecture, or one that changes nothing.
+
+    """
+    if recipe.method_file is not None:
+        _run_method_file(located(recipe.method_file, folder), allow_code)
+    method = BoundMethod.of(recipe)
+    _require_distinct([located(source.model, folder) for source in recipe.models])
+    base = open_model(
+        located(recipe.base_model, folder),
+        variant=recipe.base_variant,
+        revision=recipe.base_revision,
+    )
+    experts = tuple(
+        open_expert(
+            located(source.model, folder), base, variant=source.variant, revision=source.revision
+        )
+        for source in recipe.models
+    )
+    changes = [differing_components(base, expert) for expert in experts]
+    dtype = DTYPES.get(recipe.dtype)
+    statistics = _open_statistics(method, recipe.models, folder)
+    method.check_rules(_all_places(base))
+    merged: dict[str, ComponentMerge] = {}
+    for name in _component_names(base, experts):
+        changed = [
+            expert.components[name] if name in differing else None
+            for expert, differing in zip(experts, changes, strict=True)
+        ]
+        if any(source is not None for source in changed):
+            merged[name] = ComponentMerge(
+                name,
+                _base_component(base, name, changed),
+                changed,
+                method,
+                dtype=dtype,
+                statistics=[given for given in statistics if given is not None],
+            )
+            method.probe(list(merged[name].places.values()))
+    if not merged:
+        raise MismatchError(
+            "No expert differs from the base: there is nothing to merge",
+            fix="give experts that were finetuned",
+        )
+    copied = tuple(name for name in base.components if name not in merged)
+    return MergePlan(recipe, base, experts, merged, copied)
+
+
+def _component_names(base: ModelSource, experts: Sequence[ModelSource]) -> list[str]:
+    """The base's components, and projections that experts kept beside theirs."""
+    kept = any(PROJECTIONS in expert.components for expert in experts)
+    return list(dict.fromkeys([*base.components, *([PROJECTIONS] if kept else [])]))
+
+
+def _all_places(base: ModelSource) -> list[TensorPlace]:
+    return [
+        place
+        for name, source in base.components.items()
+        for place in places_of(name, source.layout).values()
+    ]
+
+
+def _base_component(
+    base: ModelSource, name: str, experts: Sequence[Source | None]
+) -> WeightSource:
+    if name in base.components:
+        source = base.components[name]
+        if isinstance(source, DeltaSource):
+            raise MismatchError(
+                f"{base.origin} is an adapter, not a model", fix="give the model that it is for"
+            )
+        return source
+    layout = next(source.layout for source in experts if source is not None)
+    return _Identity(layout)
+
+
+class _Identity(WeightSource):
+    """Projections of a base that has none: ``W = 1``, which is stored as its offset 0."""
+
+    def __init__(self, layout: Mapping[str, TensorInfo]) -> None:
+        self.layout = layout
+        self.origin = "the identity"
+
+    def read(self, name: str) -> Tensor:
+        info = self.layout[name]
+        return torch.zeros(info.shape, dtype=info.dtype)
+
+
+def _require_distinct(paths: Sequence[str]) -> None:
+    resolved = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
+    for path in resolved:
+        if resolved.count(path) > 1:
+            raise ConfigError(
+                f"The expert {path} is given twice", fix="give it once, with the sum of its weights"
+            )
+
+
+def _open_statistics(
+    method: BoundMethod, sources: Sequence[MergeSource], folder: Path
+) -> list[Statistics | None]:
+    kind = method.method.statistics
+    if kind is None:
+        return [None] * len(sources)
+    opened: list[Statistics | None] = []
+    for source in sources:
+        if source.statistics is None:
+            raise ConfigError(
+                f"{method.method.name} needs the {kind} statistics of {source.model}",
+                fix=f"deme statistics {source.model} --kind {kind}, then name the file under "
+                "models[].statistics",
+            )
+        opened.append(read_statistics(Path(located(source.statistics, folder)), kind=kind))
+    return opened
+
+
+def _run_method_file(path: str, allow_code: bool) -> None:
+    """Runs a user's own Python file, which registers its merge methods."""
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"There is no method_file {path}", fix="give a Python file on this machine")
+    if not allow_code:
+        raise ConfigError(
+            f"The recipe runs the code of {path}", fix="read it, then add --allow-code"
+        )
+    name = f"deme_method_{hash_file(file)[:16]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file", fix="name a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    before = set(MERGE_METHODS)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's code raises is told as theirs
+        raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
+    if not set(MERGE_METHODS) - before and not any(
+        m.function.__module__ == name for m in MERGE_METHODS.values()
+    ):
+        raise ConfigError(
+            f"{path} registers no merge method", fix="decorate its function with @merge_method"
+        )
+
+
+def require_hash(model: str, wanted: str | None, found: str) -> None:
+    """Checks that a model is the one that a recipe names.
+
+    Raises:
+        MismatchError: its weights are others.
+
+    """
+    if wanted is not None and wanted != found:
+        raise MismatchError(
+            f"{model} is not the one that the recipe names: its weights' hash is {found}, not "
+            f"{wanted}",
+            fix="give the model that was merged, or remove the hash from the recipe",
+        )

@@ -1,0 +1,217 @@
+"""Low-rank adapters as differences: LoRA and its relatives, whoever named their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ...errors import MismatchError, ModelError
+from .adapter_deltas import Scale, bias_delta, weight_delta
+from .adapter_names import AdapterModule, list_modules
+from .adapter_settings import AdapterSettings, read_component_settings
+from .adapter_targets import PEFT_PREFIX, REPLACEMENT, Target, TargetNames, candidates_of
+from .contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
+from .families import describe_adapter, describe_layout
+from .mapped import MappedSource
+from .views import View, is_part
+
+SHOWN = 6
+BASE_METADATA = "ss_base_model_version"
+"""kohya's scripts note here what they trained on."""
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """One file of an adapter, opened."""
+
+    tensors: MappedSource
+    settings: AdapterSettings | None = None
+    """Of PEFT's configuration; None where there is none, and the file says all itself."""
+    config: Path | None = None
+    """The file of that configuration."""
+    component: str | None = None
+    """What its folder is called, which may be what it is for."""
+
+
+class AdapterDelta(DeltaSource):
+    """``τ`` of the weights of one component that an adapter changes, made when they are read."""
+
+    def __init__(
+        self,
+        file: AdapterFile,
+        settings: AdapterSettings,
+        targets: Sequence[Target],
+        layout: Mapping[str, TensorInfo],
+    ) -> None:
+        self.origin = file.tensors.origin
+        self.files = (*file.tensors.files, *([file.config] if file.config else []))
+        self._tensors, self._settings = file.tensors, settings
+        self._targets: dict[str, Target] = {}
+        for target in targets:
+            for name in (target.weight, target.bias):
+                if name is not None and _changes(target, name):
+                    if name in self._targets:
+                        raise ModelError(f"{self.origin} changes {name} twice")
+                    self._targets[name] = target
+        self.layout = {name: layout[name] for name in sorted(self._targets)}
+
+    def read_delta(self, name: str, base: Tensor) -> Tensor:
+        """``τ`` of one tensor; see :meth:`DeltaSource.read_delta`."""
+        target = self._targets[name]
+        factors = {role: self._tensors.read(found) for role, found in target.module.tensors.items()}
+        if REPLACEMENT in factors:
+            new = factors[REPLACEMENT].reshape(base.shape)
+            return new.float() - base.to(new.dtype).float()
+        scale = self._scale(target, factors)
+        delta = bias_delta(factors, scale) if name == target.bias else None
+        if delta is not None:
+            return delta
+        return weight_delta(factors, base, scale)
+
+    def _scale(self, target: Target, factors: dict[str, Tensor]) -> Scale:
+        alpha = factors.pop("alpha", None)
+        return self._settings.scale(target.name, None if alpha is None else float(alpha))
+
+
+def _changes(target: Target, name: str) -> bool:
+    roles = target.module.tensors.keys()
+    of_bias = {"diff_bias", "up_bias"}
+    return bool(roles & of_bias) if name == target.bias else bool(roles - of_bias - {"alpha"})
+
+
+def open_adapter(files: Sequence[AdapterFile], base: ModelSource, origin: str) -> ModelSource:
+    """An adapter as differences of the base's own tensors, for each component that it changes.
+
+    Args:
+        files: the adapter's files.
+        base: the model that it was trained for.
+        origin: how the user named it.
+
+    Raises:
+        ModelError: an adapter of a kind that is not read.
+        MismatchError: it was trained for another model; the message says which modules are not
+            there, and what model it looks made for.
+
+    """
+    components: dict[str, Source] = {}
+    for file in files:
+        for candidates, modules in _groups(file, base).items():
+            here = [name for name in candidates or base.components if name in base.components]
+            if not here and is_part(base):
+                continue
+            view, targets = _choose(file, modules, here, candidates, base)
+            settings = file.settings
+            if settings is None:
+                metadata = file.tensors.metadata
+                settings = read_component_settings(metadata, view.component, origin)
+            if view.component in components:
+                raise ModelError(f"{origin} holds two adapters for the {view.component}")
+            delta = AdapterDelta(file, settings, targets, view.diffusers.layout)
+            components[view.component] = view.delta(delta)
+    if not components:
+        raise MismatchError(f"{origin} changes nothing in {base.origin}", choices=base.components)
+    return ModelSource(origin, dict(sorted(components.items())), None, "adapter")
+
+
+Group = list[tuple[str, AdapterModule]]
+"""Modules with their names in the component."""
+
+
+def _groups(file: AdapterFile, base: ModelSource) -> dict[tuple[str, ...] | None, Group]:
+    """The modules by the components that they may be of, and by their names there."""
+    modules, rest = list_modules(file.tensors.layout, file.tensors.origin)
+    strange = [name for name in rest if not name.startswith(PEFT_PREFIX)]
+    if strange:
+        raise ModelError(
+            f"{file.tensors.origin} holds {len(strange)} tensors that are no part of an adapter, "
+            f"such as {strange[0]!r}",
+            fix="give a plain LoRA file",
+        )
+    kept = [AdapterModule(name, {REPLACEMENT: name}) for name in rest]
+    groups: dict[tuple[str, ...] | None, Group] = {}
+    for module in (*modules, *kept):
+        candidates, name = candidates_of(module.name)
+        if REPLACEMENT in module.tensors:
+            name = name.replace(".base_layer.", ".").replace(".modules_to_save.default.", ".")
+        called = file.component
+        if candidates is None and called is not None and called in base.components:
+            candidates = (called,)
+        groups.setdefault(tuple(candidates) if candidates else None, []).append((name, module))
+    return groups
+
+
+def _choose(
+    file: AdapterFile,
+    modules: Group,
+    here: Sequence[str],
+    candidates: Sequence[str] | None,
+    base: ModelSource,
+) -> tuple[View, list[Target]]:
+    """The component that all the modules fit."""
+    origin = file.tensors.origin
+    if not here:
+        raise MismatchError(
+            f"{origin} is for the {' or '.join(candidates or ())}, which {base.origin} does not "
+            "have",
+            choices=base.components,
+            fix="give an adapter that was trained for this very base",
+        )
+    fitting: list[tuple[View, list[Target]]] = []
+    problems: dict[str, list[str]] = {}
+    for component in here:
+        if not isinstance(base.components[component], WeightSource):
+            continue
+        view = View(base, component)
+        targets, wrong = _resolve(file, modules, view)
+        problems[component] = wrong
+        if not wrong:
+            fitting.append((view, targets))
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = [view.component for view, _ in fitting]
+        raise MismatchError(
+            f"{origin} fits several of {base.origin}'s components",
+            choices=names,
+            fix=f"put it into a folder that says which, such as {names[0]}/",
+        )
+    nearest = min(problems, key=lambda component: len(problems[component]))
+    raise _misfit(file, len(modules), nearest, problems[nearest], base)
+
+
+def _resolve(file: AdapterFile, modules: Group, view: View) -> tuple[list[Target], list[str]]:
+    names = TargetNames(view.diffusers.layout)
+    targets: list[Target] = []
+    wrong: list[str] = []
+    for name, module in modules:
+        found = names.find(module, name)
+        if isinstance(found, str):
+            wrong.append(f"{module.name!r}: {found}")
+            continue
+        layout = file.tensors.layout
+        shapes = {r: layout[tensor] for r, tensor in module.tensors.items() if r != "alpha"}
+        problem = names.check(found, shapes)
+        if problem is not None:
+            wrong.append(f"{module.name!r}: {problem}")
+        targets.append(found)
+    return targets, wrong
+
+
+def _misfit(
+    file: AdapterFile, count: int, component: str, wrong: Sequence[str], base: ModelSource
+) -> MismatchError:
+    more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    noted = file.tensors.metadata.get(BASE_METADATA)
+    trained = f" (its metadata says {noted[:60]!r})" if noted else ""
+    source = base.components[component]
+    return MismatchError(
+        f"{file.tensors.origin} does not fit {base.origin}: {len(wrong)} of {count} modules are "
+        f"not in its {component} or have another shape there:\n  "
+        + "\n  ".join(wrong[:SHOWN])
+        + f"{more}\nIt looks made for {describe_adapter(file.tensors.layout)}{trained}; the base "
+        f"looks like {describe_layout(source.layout)}",
+        fix="give an adapter that was trained for this very base",
+    )

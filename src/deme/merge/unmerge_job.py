@@ -1,0 +1,185 @@
+"""Taking one expert out of a merge: base, merged model and the other experts give it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..files import atomic_path
+from .bound_method import BoundMethod
+from .component_merge import BLOCK, ComponentMerge
+from .copying import component_folder, copy_component, copy_other_files, weights_stem
+from .planning import require_hash
+from .recipe import MergeRecipe, located, read_recipe
+from .sources.comparing import differing_components
+from .sources.contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
+from .sources.digest import digest_model
+from .sources.opening import open_expert, open_model
+from .streaming import OutputFiles, write_tensors
+from .unmerging import coefficients, require_linear, unmerge_tensor
+from .writing import MAX_SHARD_BYTES
+
+
+def unmerge(
+    merged: Path,
+    expert: str,
+    output: Path,
+    *,
+    base: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda nbytes: None,
+) -> MergeRecipe:
+    """Writes the expert that is taken out: ``τ_k = (θ_merged − θ − Σ_{i≠k} c_i τ_i) / c_k``.
+
+    Its components that merging did not change are the base's.
+
+    Args:
+        merged: a folder or file that ``deme merge`` wrote.
+        expert: its place in the recipe, from 0, or its name there.
+        output: the new folder; it must not exist.
+        base: the pretrained model, where it is elsewhere now than the recipe says.
+        workers: threads.
+        progress: told how many bytes were written, from several threads.
+
+    Returns:
+        The merge's recipe.
+
+    Raises:
+        ConfigError: no such expert, one that left no trace, or a method that cannot be undone.
+        MismatchError: a base or an expert that is not the one that was merged.
+
+    """
+    if output.exists():
+        raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
+    recipe, folder = read_recipe(merged)
+    bound = BoundMethod.of(recipe)
+    require_linear(bound.method)
+    taken = _position(recipe, expert)
+    theta = open_model(
+        base or located(recipe.base_model, folder),
+        variant=recipe.base_variant,
+        revision=recipe.base_revision,
+    )
+    require_hash(theta.origin, recipe.base_hash, digest_model(theta))
+    result = open_expert(str(merged), theta)
+    others: dict[int, ModelSource] = {}
+    for index, source in enumerate(recipe.models):
+        if index == taken:
+            continue
+        path = located(source.model, folder)
+        others[index] = open_expert(
+            path, theta, variant=source.variant, revision=source.revision
+        )
+        require_hash(path, source.hash, digest_model(others[index]))
+    with atomic_path(output) as partial:
+        _write(theta, result, others, bound, taken, partial, workers, progress)
+    return recipe
+
+
+def _position(recipe: MergeRecipe, expert: str) -> int:
+    names = [source.model for source in recipe.models]
+    if expert.isdecimal() and int(expert) < len(names):
+        return int(expert)
+    matching = [i for i, name in enumerate(names) if expert in (name, Path(name).name)]
+    if len(matching) != 1:
+        raise ConfigError(
+            f"The merge has no expert {expert!r}",
+            choices=[f"{i} ({name})" for i, name in enumerate(names)],
+        )
+    return matching[0]
+
+
+def _write(
+    base: ModelSource,
+    merged: ModelSource,
+    others: Mapping[int, ModelSource],
+    bound: BoundMethod,
+    taken: int,
+    partial: Path,
+    workers: int | None,
+    progress: Callable[[int], None],
+) -> None:
+    if base.form == "file":
+        raise ConfigError(
+            f"{base.origin} is one file", fix="unmerge merges of pipeline or component folders"
+        )
+    partial.mkdir()
+    copy_other_files(base, partial)
+    changed = differing_components(base, merged)
+    for name, source in base.components.items():
+        result = merged.components.get(name)
+        if name not in changed or isinstance(source, DeltaSource) or not isinstance(
+            result, WeightSource
+        ):
+            copy_component(base, partial, name)
+            continue
+        there = [
+            others[i].components.get(name) if i in others else None
+            for i in range(len(bound.experts))
+        ]
+        undone = ComponentUnmerge(name, source, result, there, bound, taken)
+        home = component_folder(base, partial, name)
+        home.mkdir(parents=True, exist_ok=True)
+        stem = weights_stem(name, source)
+        files = OutputFiles.plan(home, undone.layout, stem=stem, max_shard_bytes=MAX_SHARD_BYTES)
+        write_tensors(
+            files, undone.produce, workers=workers, memory=undone.memory, progress=progress
+        )
+
+
+class ComponentUnmerge:
+    """One component of the expert that is taken out, made a block of a tensor at a time.
+
+    Args:
+        component: its name in the pipeline.
+        base: ``θ``.
+        merged: ``θ_merged``.
+        others: the other experts by their place in the merge; None where there is none.
+        bound: the merge method with its settings for all experts.
+        taken: the place of the one that is taken out.
+
+    """
+
+    def __init__(
+        self,
+        component: str,
+        base: WeightSource,
+        merged: WeightSource,
+        others: list[Source | None],
+        bound: BoundMethod,
+        taken: int,
+    ) -> None:
+        self.merged = merged
+        self.inputs = ComponentMerge(component, base, others, bound)
+        self.taken = taken
+        self.layout = {
+            name: TensorInfo(
+                info.shape, torch.float32 if info.dtype.is_floating_point else info.dtype
+            )
+            for name, info in base.layout.items()
+        }
+
+    def memory(self, name: str) -> int:
+        """Bytes that making a tensor takes, about."""
+        return self.inputs.memory(name)
+
+    def produce(self, name: str) -> Iterator[Tensor]:
+        """The expert's tensor in flat pieces, float32."""
+        stored = self.inputs.base.read(name)
+        if not stored.dtype.is_floating_point:
+            yield stored.flatten()
+            return
+        numbers = self.inputs.method.at(self.inputs.places[name])
+        factors = list(coefficients(numbers.method, numbers.weights, numbers.parameters))
+        given = self.inputs.inputs(name, stored)
+        own, _ = factors.pop(self.taken), given.pop(self.taken)
+        theta, result = stored.flatten(), self.merged.read(name).flatten()
+        for start in range(0, theta.numel(), BLOCK):
+            base = theta[start : start + BLOCK].float()
+            deltas = [other.delta(start, base) for other in given]
+            merged = result[start : start + BLOCK].float()
+            yield base + unmerge_tensor(base, merged, deltas, factors, own)
