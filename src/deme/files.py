@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 from safetensors import SafetensorError
 
-from .errors import StorageError
+from .errors import RunLockedError, StorageError
 
 TEMPORARY_PREFIX = ".partial-"
 SAFETENSORS_TEMPORARY = ".tmp??????"
@@ -47,6 +50,34 @@ def atomic_path(target: Path) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):  # what went wrong first is what is reported
                 remove(partial)
+
+
+@contextlib.contextmanager
+def sole_writer(target: Path) -> Iterator[None]:
+    """Keeps other processes of this machine off ``target``, and clears what killed ones left.
+
+    The lock lies in the system's temporary folder, so that nothing is left beside ``target``.
+
+    Raises:
+        RunLockedError: another process writes there now.
+
+    """
+    name = hash_bytes(os.fsencode(target.absolute()))[:24]
+    owner = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"deme-{owner}-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunLockedError(
+            f"Another process is writing {target}",
+            fix="wait for it, or choose another --output",
+        ) from None
+    try:
+        for left in target.absolute().parent.glob(f"{TEMPORARY_PREFIX}{glob.escape(target.name)}-*"):
+            remove(left)
+        yield
+    finally:
+        lock.release()
 
 
 def _replace(partial: Path, target: Path) -> None:

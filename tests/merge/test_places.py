@@ -136,12 +136,13 @@ def test_an_autoencoder_is_one_way_from_image_to_image() -> None:
     assert list(sections) == ["input", "down", "mid", "up", "output"]
 
 
-def test_what_wraps_a_network_is_not_part_of_a_blocks_name() -> None:
+@pytest.mark.parametrize("wrapper", ["module.model", "conditioner.embedders.0.transformer"])
+def test_what_wraps_a_network_is_not_part_of_a_blocks_name(wrapper: str) -> None:
     bare, _ = NETWORKS["clip_text"]()
     names = sorted(bare.state_dict())
-    wrapped = places_of("t", [f"module.model.{name}" for name in names])
+    wrapped = places_of("t", [f"{wrapper}.{name}" for name in names])
     for name, place in places_of("t", names).items():
-        other = wrapped[f"module.model.{name}"]
+        other = wrapped[f"{wrapper}.{name}"]
         assert (other.block, other.depth, other.kind) == (place.block, place.depth, place.kind)
 
 
@@ -220,6 +221,14 @@ def test_tensors_without_blocks_have_places_too() -> None:
     assert [place.block for place in places.values()] == ["weight", "fc", "fc", "0"]
     assert {place.section for place in places.values()} == {"body"}
     assert places_of("empty", []) == {}
+
+
+def test_names_that_no_network_has_get_places_all_the_same() -> None:
+    names = ["a", "a.b", "down_blocks", "down_blocks.0.c.weight", ".", " ", "x." * 400 + "y"]
+    names += ["layers.٣.fc.weight", "layers.3.fc.weight", "layers.03.fc.weight", "encoder", "up.1"]
+    places = places_of("odd", names)
+    assert list(places) == names
+    assert all(0 <= place.depth <= 1 for place in places.values())
 
 
 def test_older_and_other_names_for_attention() -> None:

@@ -52,6 +52,9 @@ def merge(
         typer.Option("--from", help="A merged model: repeat its merge, to the same bytes."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The new model.")] = Path("merged"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that exists.")
+    ] = False,
     max_shard_size: Annotated[
         float, typer.Option(help="Split files of weights from so many GB on.", min=0.000001)
     ] = 10.0,
@@ -98,6 +101,7 @@ def merge(
         request,
         output,
         allow_code=allow_code,
+        overwrite=overwrite,
         workers=workers,
         max_shard_bytes=int(max_shard_size * 1e9),
     )

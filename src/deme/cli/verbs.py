@@ -1,16 +1,33 @@
 """Importing this module registers every verb."""
 
-from . import decouple, doctor, evaluate, init, merge, report, run, sample, search, statistics
+from . import (
+    compress,
+    decouple,
+    doctor,
+    evaluate,
+    init,
+    inspect,
+    merge,
+    report,
+    run,
+    sample,
+    search,
+    statistics,
+    unmerge,
+)
 
 __all__ = [
+    "compress",
     "decouple",
     "doctor",
     "evaluate",
     "init",
+    "inspect",
     "merge",
     "report",
     "run",
     "sample",
     "search",
     "statistics",
+    "unmerge",
 ]

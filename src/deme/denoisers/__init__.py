@@ -9,11 +9,15 @@
 =======================  =====================================================================
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .contract import Conditioning, Denoiser
 from .loading import ModelConfig, load_denoiser
 from .routed import RoutedDenoiser
 from .schedule import NoiseSchedule, Prediction
-from .unet2d import UNet2DDenoiser
+
+if TYPE_CHECKING:
+    from .unet2d import UNet2DDenoiser
 
 __all__ = [
     "Conditioning",
@@ -25,3 +29,12 @@ __all__ = [
     "UNet2DDenoiser",
     "load_denoiser",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a family's adapter when it is first used: diffusers takes seconds to import."""
+    if name != "UNet2DDenoiser":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .unet2d import UNet2DDenoiser
+
+    return UNet2DDenoiser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,15 @@ from ..config import Config
 from ..errors import ModelError
 from .architectures import write_architecture
 from .contract import Denoiser
-from .unet2d_loading import component_class, load_unet2d
 
-FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": load_unet2d}
+
+def _load_unet2d(*args: Any, **options: Any) -> Denoiser:
+    from .unet2d_loading import load_unet2d  # diffusers takes seconds to import
+
+    return load_unet2d(*args, **options)
+
+
+FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": _load_unet2d}
 """The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
 DENOISING_COMPONENTS = ("unet", "transformer")
 BUNDLED = ("digits",)
@@ -79,6 +85,12 @@ def load_denoiser(
         choices=DENOISING_COMPONENTS,
         fix="give a pipeline with one of these components",
     )
+
+
+def component_class(index: Mapping[str, Any], component: str) -> str | None:
+    """The class of a pipeline's component in its ``model_index.json``; None where it has none."""
+    entry = index.get(component)
+    return entry[1] if isinstance(entry, list) and len(entry) == 2 else None
 
 
 def _read_index(path: Path) -> dict[str, Any]:

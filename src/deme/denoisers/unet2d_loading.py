@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import torch
 from diffusers import UNet2DModel
 
 from ..errors import ModelError
+from .loading import component_class
 from .schedule import NoiseSchedule
 from .unet2d import COMPONENT, UNet2DDenoiser
 
@@ -46,12 +46,6 @@ def load_unet2d(
     network = _load_network(folder / COMPONENT, variant, random_weights)
     network.eval().requires_grad_(False)
     return UNet2DDenoiser(network, schedule, dict(scheduler.config), folder, name)
-
-
-def component_class(index: Mapping[str, Any], component: str) -> str | None:
-    """The class of a pipeline's component in its ``model_index.json``; None where it has none."""
-    entry = index.get(component)
-    return entry[1] if isinstance(entry, list) and len(entry) == 2 else None
 
 
 def _load_network(folder: Path, variant: str | None, random_weights: bool) -> UNet2DModel:

@@ -79,7 +79,10 @@ class BoundMethod:
 
     @classmethod
     def with_weights(
-        cls, method: str, weights: Sequence[Setting], parameters: Mapping[str, Setting] | None = None
+        cls,
+        method: str,
+        weights: Sequence[Setting],
+        parameters: Mapping[str, Setting] | None = None,
     ) -> BoundMethod:
         """A method by name with one weight for each expert.
 

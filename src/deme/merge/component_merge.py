@@ -17,8 +17,9 @@ from .sources.digest import TensorDigests
 
 BLOCK = 2**18
 """Elements of a block: base, expert, difference and sum then stay in a core's cache."""
-WORKING_COPIES = 3
-"""Tensors that a method makes beside base and differences, about."""
+WORKING_COPIES = {True: 3, False: 8}
+"""Tensors of float32 that a method makes beside base and differences, about: one that works
+element by element, and one that needs the whole tensor (some hold float64)."""
 
 
 class Statistics(Protocol):
@@ -71,8 +72,10 @@ class ComponentMerge:
         """Bytes that making a tensor takes, about."""
         numel = self.base.layout[name].numel
         dense = sum(isinstance(expert, DeltaSource) for expert in self.experts)
-        in_block = min(numel, BLOCK) if self.method.method.elementwise else numel
-        return 4 * (dense * numel + (len(self.experts) + WORKING_COPIES) * in_block)
+        elementwise = self.method.method.elementwise
+        in_block = min(numel, BLOCK) if elementwise else numel
+        copies = len(self.experts) + WORKING_COPIES[elementwise]
+        return 4 * (dense * numel + copies * in_block)
 
     def produce(self, name: str) -> Iterator[Tensor]:
         """The merged tensor in flat pieces, in the dtype of :attr:`layout`.

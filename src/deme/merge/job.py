@@ -114,6 +114,7 @@ class MergeJob:
         request: what was asked for.
         output: the new model.
         allow_code: whether a recipe's own Python file may be run.
+        overwrite: whether an output that exists is replaced.
         workers: threads; None takes one for each core.
         max_shard_bytes: files of weights are split from this size on.
 
@@ -128,11 +129,13 @@ class MergeJob:
         output: Path,
         *,
         allow_code: bool = False,
+        overwrite: bool = False,
         workers: int | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
         recipe, self.origin = request.recipe()
         self.output = output
+        self.overwrite = overwrite
         self.workers = workers or default_workers()
         self.max_shard_bytes = max_shard_bytes
         self.plan = plan_merge(recipe, self.origin, allow_code=allow_code)
@@ -173,6 +176,7 @@ class MergeJob:
             self.plan,
             self.output,
             origin=self.origin,
+            overwrite=self.overwrite,
             workers=self.workers,
             max_shard_bytes=self.max_shard_bytes,
             progress=count,

@@ -10,6 +10,8 @@ Tree = dict[str, "Tree"]
 Path = tuple[str, ...]
 
 HALVES = ("encoder", "decoder")
+NETWORK_LISTS = ("embedders",)
+"""Lists of whole networks: the text encoders in the original names of Stable Diffusion XL."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def find_blocks(names: Iterable[Path]) -> dict[Path, Block]:
 
 def _holder(name: Path, blocks: Mapping[Path, Block]) -> Block:
     prefixes = (name[:end] for end in range(len(name), 0, -1))
-    return next(blocks[prefix] for prefix in prefixes if prefix in blocks)
+    found = (blocks[prefix] for prefix in prefixes if prefix in blocks)
+    # a tensor that is called like a module with tensors in it stands by itself
+    return next(found, Block(name, (), name[-1], None))
 
 
 def _walk(node: Tree, path: Path, network: Path) -> Iterator[Block]:
@@ -82,7 +86,10 @@ def _is_block_list(key: str, node: Tree) -> bool:
     CompVis' ``middle_block`` is a sequence, and one block all the same.
     """
     numbered = bool(node) and all(part.isdecimal() for part in node)
-    return numbered and not key.startswith("mid") and any(map(_has_modules, node.values()))
+    one_block = key.startswith("mid")
+    if not numbered or one_block or key in NETWORK_LISTS:
+        return False
+    return any(map(_has_modules, node.values()))
 
 
 def _has_modules(node: Tree) -> bool:

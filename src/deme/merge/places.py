@@ -12,6 +12,9 @@ from .forward_order import Section, sections_and_orders
 from .layer_kinds import LayerKind, layer_kind
 from .network_blocks import Block, Path, find_blocks
 
+DEEPEST = 40
+"""Modules in modules that are told apart; no network is so deep, but a file may say anything."""
+
 
 @dataclass(frozen=True)
 class TensorPlace:
@@ -86,7 +89,7 @@ def _module_path(component: str, name: str) -> Path:
     """The parts of a name; those of a channel-wise projection lead to the block that it follows."""
     prefix = f"{PROJECTIONS}."
     if component != PROJECTIONS and not name.startswith(prefix):
-        return tuple(name.split("."))
+        return tuple(name.split(".", DEEPEST))
     module, _, parameter = name.removeprefix(prefix).partition(".")
     block = re.sub(r"_(\d+)(?=_|$)", r".\1", module)
     return (*block.split("."), PROJECTIONS, parameter)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers.contract import PROJECTIONS
+from ..denoisers.loading import DENOISING_COMPONENTS
 from ..errors import ConfigError, MismatchError
 from ..files import hash_file
 from .bound_method import BoundMethod
@@ -101,7 +102,7 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
     )
     changes = [differing_components(base, expert) for expert in experts]
     dtype = DTYPES.get(recipe.dtype)
-    statistics = _open_statistics(method, recipe.models, folder)
+    statistics = _open_statistics(method, recipe.models, folder, base)
     method.check_rules(_all_places(base))
     merged: dict[str, ComponentMerge] = {}
     for name in _component_names(base, experts):
@@ -116,7 +117,7 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
                 changed,
                 method,
                 dtype=dtype,
-                statistics=[given for given in statistics if given is not None],
+                statistics=statistics if name in DENOISING_COMPONENTS else _unmeasured(statistics),
             )
             method.probe(list(merged[name].places.values()))
     if not merged:
@@ -178,28 +179,43 @@ def _require_distinct(paths: Sequence[str]) -> None:
 
 
 def _open_statistics(
-    method: BoundMethod, sources: Sequence[MergeSource], folder: Path
-) -> list[Statistics | None]:
+    method: BoundMethod, sources: Sequence[MergeSource], folder: Path, base: ModelSource
+) -> list[Statistics]:
+    """What was collected for each expert's denoising network; none where nothing is needed."""
     kind = method.method.statistics
     if kind is None:
-        return [None] * len(sources)
-    opened: list[Statistics | None] = []
+        return []
+    network = next((base.components[n] for n in DENOISING_COMPONENTS if n in base.components), None)
+    opened: list[Statistics] = []
     for source in sources:
         if source.statistics is None:
             raise ConfigError(
                 f"{method.method.name} needs the {kind} statistics of {source.model}",
-                fix=f"deme statistics {source.model} --kind {kind}, then name the file under "
-                "models[].statistics",
+                fix=f"deme statistics {source.model} --kind {kind} -o FILE, then write "
+                "`statistics: FILE` below the model in a recipe",
             )
-        opened.append(read_statistics(Path(located(source.statistics, folder)), kind=kind))
+        path = Path(located(source.statistics, folder))
+        layout = None if network is None else network.layout
+        opened.append(read_statistics(path, kind=kind, layout=layout))
     return opened
+
+
+class _Unmeasured:
+    """The statistics of a component that none were collected of."""
+
+    def read(self, name: str) -> Tensor | None:
+        return None
+
+
+def _unmeasured(statistics: Sequence[Statistics]) -> list[Statistics]:
+    return [_Unmeasured() for _ in statistics]
 
 
 def _run_method_file(path: str, allow_code: bool) -> None:
     """Runs a user's own Python file, which registers its merge methods."""
     file = Path(path)
     if not file.is_file():
-        raise ConfigError(f"There is no method_file {path}", fix="give a Python file on this machine")
+        raise ConfigError(f"There is no method_file {path}", fix="give a Python file that is here")
     if not allow_code:
         raise ConfigError(
             f"The recipe runs the code of {path}", fix="read it, then add --allow-code"

@@ -44,9 +44,11 @@ def parse_amount(value: Any) -> float | list[float]:
     return [parse_number(item) for item in value]
 
 
-AS_IT_IS = PlainSerializer(lambda value: value, return_type=Any)
-"""Whole numbers stay whole when they are written down."""
-Amount = Annotated[float | list[float], PlainValidator(parse_amount), AS_IT_IS]
+Amount = Annotated[
+    float | list[float],
+    PlainValidator(parse_amount),
+    PlainSerializer(lambda value: value, return_type=Any),  # whole numbers stay whole
+]
 """A number, or a gradient: numbers at equal steps of depth, with straight lines between them."""
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-from ..decouple import attach_projections
-from ..decouple.opening import open_pipeline
 from ..denoisers import Denoiser
 from ..denoisers.contract import PROJECTIONS
 from ..errors import MismatchError
@@ -51,7 +49,7 @@ def merge(
 
     """
     plan = _plan(base, experts, weights, method, parameters, seed)
-    denoiser = open_pipeline(base)
+    denoiser = _open(base)
     own = _network_merges(plan, denoiser)
     weights_of: dict[str, torch.Tensor] = {}
     for component in own:
@@ -78,7 +76,7 @@ def open_merger(base: ModelPath, experts: Sequence[ModelPath]) -> InPlaceMerger:
 
     """
     plan = _plan(base, experts, None, "task_arithmetic", None, 0)
-    denoiser = open_pipeline(base)
+    denoiser = _open(base)
     own = _network_merges(plan, denoiser)
     theta = StateDict({n: t.clone() for n, t in denoiser.weights().items()}, denoiser.name)
     vectors = []
@@ -88,6 +86,12 @@ def open_merger(base: ModelPath, experts: Sequence[ModelPath]) -> InPlaceMerger:
             deltas.update(plan.merged[component].deltas_of(index))
         vectors.append(TaskVector(deltas, expert.origin))
     return InPlaceMerger(denoiser, theta, vectors)
+
+
+def _open(base: ModelPath) -> Denoiser:
+    from ..decouple import open_pipeline  # training's libraries take seconds to import
+
+    return open_pipeline(base)
 
 
 def _plan(
@@ -124,5 +128,7 @@ def _network_merges(plan: MergePlan, denoiser: Denoiser) -> list[str]:
     if PROJECTIONS in plan.merged and not any(
         name.startswith(PROJECTIONS) for name in denoiser.weights()
     ):
+        from ..decouple import attach_projections
+
         attach_projections(denoiser, "block")
     return list(plan.merged)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..files import atomic_path
+from ..files import atomic_path, sole_writer
 from .bound_method import BoundMethod
 from .component_merge import BLOCK, ComponentMerge
 from .copying import component_folder, copy_component, copy_other_files, weights_stem
@@ -75,7 +75,7 @@ def unmerge(
             path, theta, variant=source.variant, revision=source.revision
         )
         require_hash(path, source.hash, digest_model(others[index]))
-    with atomic_path(output) as partial:
+    with sole_writer(output), atomic_path(output) as partial:
         _write(theta, result, others, bound, taken, partial, workers, progress)
     return recipe
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, StorageError
-from ..files import atomic_path, free_bytes
+from ..files import atomic_path, free_bytes, sole_writer
 from .component_merge import ComponentMerge
 from .copying import component_folder, copy_component, copy_other_files, weights_stem
 from .export_loss import Loss
@@ -69,7 +69,7 @@ def write_merge(
     in_file = plan.base.form == "file"
     home = output.absolute().parent if in_file else output.absolute()
     recipe = plan.recipe.seen_from(origin, home)
-    with atomic_path(output) as partial:
+    with sole_writer(output), atomic_path(output) as partial:
         writer = _Writer(plan, recipe, partial, workers, progress)
         return writer.write_file() if in_file else writer.write_folder(max_shard_bytes)
 

@@ -73,7 +73,9 @@ def _resnet(rest: str) -> str:
 
 
 def original_unet(weights: Weights) -> dict[str, Tensor]:
-    layers = 1 + max(int(i) for i in re.findall(r"down_blocks\.0\.resnets\.(\d+)", "\n".join(weights)))
+    layers = 1 + max(
+        int(i) for i in re.findall(r"down_blocks\.0\.resnets\.(\d+)", "\n".join(weights))
+    )
     attended = {int(i) for i in re.findall(r"up_blocks\.(\d+)\.attentions", "\n".join(weights))}
     prefix = "model.diffusion_model."
     return {prefix + unet_name(name, layers, attended): t for name, t in weights.items()}
@@ -86,9 +88,13 @@ def original_vae(weights: Weights) -> dict[str, Tensor]:
         new = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
         new = re.sub(r"down_blocks\.(\d+)\.resnets", r"down.\1.block", new)
         new = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", new)
-        new = re.sub(r"up_blocks\.(\d+)\.resnets", lambda m: f"up.{levels - 1 - int(m[1])}.block", new)
         new = re.sub(
-            r"up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"up.{levels - 1 - int(m[1])}.upsample", new
+            r"up_blocks\.(\d+)\.resnets", lambda m: f"up.{levels - 1 - int(m[1])}.block", new
+        )
+        new = re.sub(
+            r"up_blocks\.(\d+)\.upsamplers\.0",
+            lambda m: f"up.{levels - 1 - int(m[1])}.upsample",
+            new,
         )
         new = re.sub(r"mid_block\.resnets\.(\d+)", lambda m: f"mid.block_{int(m[1]) + 1}", new)
         attention = re.match(r"(\w+)\.mid_block\.attentions\.0\.(.+)\.(weight|bias)$", new)
@@ -102,7 +108,9 @@ def original_vae(weights: Weights) -> dict[str, Tensor]:
 
 
 def original_clip(weights: Weights, prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}text_model.{name.removeprefix('text_model.')}": t for name, t in weights.items()}
+    return {
+        f"{prefix}text_model.{name.removeprefix('text_model.')}": t for name, t in weights.items()
+    }
 
 
 def original_open_clip(weights: Weights, prefix: str) -> dict[str, Tensor]:

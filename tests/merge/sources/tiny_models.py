@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -29,7 +28,7 @@ def unet(family: str = "1", seed: int = 0) -> nn.Module:
         }
     return _seeded(
         seed,
-        lambda: diffusers.UNet2DConditionModel(
+        lambda: cast(Any, diffusers.UNet2DConditionModel)(
             sample_size=8,
             layers_per_block=2,
             block_out_channels=(8, 16),
@@ -51,7 +50,7 @@ def unet(family: str = "1", seed: int = 0) -> nn.Module:
 def vae(seed: int = 1) -> nn.Module:
     return _seeded(
         seed,
-        lambda: diffusers.AutoencoderKL(
+        lambda: cast(Any, diffusers.AutoencoderKL)(
             block_out_channels=(8, 16),
             norm_num_groups=4,
             layers_per_block=1,
@@ -87,12 +86,12 @@ def pipeline(family: str = "1", seed: int = 0) -> Any:
     }
     if family == "xl":
         second = text_encoder(seed + 3, width=24, projection=True)
-        return diffusers.StableDiffusionXLPipeline(
+        return cast(Any, diffusers.StableDiffusionXLPipeline)(
             **parts, text_encoder_2=second, tokenizer_2=None
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is no safety checker
-        return diffusers.StableDiffusionPipeline(
+        return cast(Any, diffusers.StableDiffusionPipeline)(
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
 
@@ -121,11 +120,6 @@ def perturb(module: nn.Module, seed: int, size: float = 0.01) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += size * torch.randn(parameter.shape, generator=draws)
-
-
-def save_quietly(pipe: Any, folder: Path, **options: Any) -> Path:
-    pipe.save_pretrained(folder, **options)
-    return folder
 
 
 def _seeded(seed: int, make: Any) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from .approximate import Approximation, as_matrix
@@ -93,18 +94,36 @@ def _candidates(
     """Ranks, each with the mean squared error that elements of the factors may have.
 
     With quantized remains behind them the factors are as inexact as the remains are large: then a
-    bit more in either saves as much. A rank that leaves less than ``allowed`` needs no remains,
-    and its factors have what is left of the error.
+    bit more in either saves as much.
     """
-    left_over = (energy - components.singular.double().square().cumsum(0)).clamp(min=0).tolist()
-    elements = sum(matrix.shape)
-    enough = next((r for r, rest in enumerate(left_over, 1) if rest < 0.9 * allowed), None)
-    if enough is not None:
-        yield enough, 0.95 * (allowed - left_over[enough - 1]) / (enough * elements)
+    left_over = (energy - components.singular.double().square().cumsum(0)).clamp(min=0)
+    alone = _rank_alone(matrix, components.singular.double(), left_over, allowed)
+    if alone is not None:
+        yield alone
     for part in RANKS:
         rank = min(matrix.shape) // part
-        if 0 < rank <= len(left_over) and (enough is None or rank < enough):
-            yield rank, max(left_over[rank - 1], allowed) / matrix.numel()
+        if 0 < rank <= len(left_over) and float(left_over[rank - 1]) > allowed:
+            yield rank, float(left_over[rank - 1]) / matrix.numel()
+
+
+def _rank_alone(
+    matrix: Tensor, singular: Tensor, left_over: Tensor, allowed: float
+) -> tuple[int, float] | None:
+    """The cheapest rank that needs no remains, and the error that is left for its factors.
+
+    A component costs ``½·log2(1 + σ²/(m·noise))`` bits for each of its m elements on one side, and
+    likewise on the other.
+    """
+    enough = (left_over < allowed).nonzero().flatten()
+    if len(enough) == 0:
+        return None
+    ranks = enough + 1
+    noise = (allowed - left_over[enough]) / (ranks * sum(matrix.shape))
+    power = singular.square() / noise[:, None]
+    bits = sum(side * torch.log2(1 + power / side) for side in matrix.shape)
+    used = torch.arange(len(singular)) < ranks[:, None]
+    best = int((bits * used).sum(1).argmin())
+    return int(ranks[best]), 0.98 * float(noise[best])
 
 
 def _estimate(matrix: Tensor, sample: slice, allowed: float, part: LowRank | None) -> float:

@@ -13,13 +13,8 @@ from ..sources.contract import DeltaSource, TensorInfo
 from .approximate import Approximation, as_matrix
 from .difference import as_expert_stores, difference
 from .exact import decode_exact
-from .metadata import (
-    ComponentContents,
-    CompressedExpert,
-    CompressedTensor,
-    digest_bytes,
-    digest_tensor,
-)
+from .index import ComponentIndex, CompressedTensor, digest_bytes, digest_tensor
+from .metadata import CompressedExpert
 from .planes import PayloadReader
 
 
@@ -28,7 +23,7 @@ class CompressedComponent(DeltaSource):
 
     Args:
         component: its name in the pipeline.
-        contents: what the file says of it.
+        index: its tensors.
         payloads: by the tensor's name: uint8, mapped from the file.
         expert: what the file says of the expert.
         file: the file.
@@ -38,7 +33,7 @@ class CompressedComponent(DeltaSource):
     def __init__(
         self,
         component: str,
-        contents: ComponentContents,
+        index: ComponentIndex,
         payloads: Mapping[str, Tensor],
         expert: CompressedExpert,
         file: Path,
@@ -46,14 +41,14 @@ class CompressedComponent(DeltaSource):
         self.component = component
         self.origin = str(file)
         self.files = (file,)
-        self.error = contents.error
+        self.error = expert.components[component].error
         """``‖τ̂ − τ‖ / ‖τ‖`` over all tensors, as it was measured; 0 where every bit comes back."""
         self.expert = expert
         """Name, base, range and promise of the expert."""
-        self._tensors = contents.tensors
+        self._tensors = index.tensors
         self._payloads = payloads
         self.stored: Mapping[str, TensorInfo] = {
-            name: tensor.info for name, tensor in sorted(contents.tensors.items())
+            name: tensor.info for name, tensor in sorted(index.tensors.items())
         }
         """All of the expert's tensors, also those that are the base's, as the expert stores them.
         """

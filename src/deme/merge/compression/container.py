@@ -16,7 +16,7 @@ COPIED = 8 * 2**20
 
 
 class PayloadWriter:
-    """Collects payloads on disk, in the order in which they come.
+    """Collects the bytes of tensors on disk, in the order in which they come.
 
     Args:
         data: the open file that takes them.
@@ -30,12 +30,14 @@ class PayloadWriter:
         self.metadata: Mapping[str, str] = {}
         """What the file says beside the payloads; set before the end."""
 
-    def add(self, key: str, payload: bytes) -> None:
-        """Writes one payload."""
+    def append(self, key: str, payload: bytes) -> None:
+        """Writes bytes at the end of the tensor ``key``, which must be the last one or new."""
+        start, end = self._ranges.get(key, (self._position, self._position))
+        if end != self._position:
+            raise ValueError(f"{key} is not the last tensor")
         self._data.write(payload)
-        end = self._position + len(payload)
-        self._ranges[key] = (self._position, end)
-        self._position = end
+        self._position += len(payload)
+        self._ranges[key] = (start, self._position)
 
     def header(self) -> bytes:
         """The length and the header of the safetensors file, padded to 8 bytes."""

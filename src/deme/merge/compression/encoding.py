@@ -11,7 +11,7 @@ from ...errors import MismatchError
 from .choosing import approximate
 from .difference import as_expert_stores, difference
 from .exact import INTEGERS, encode_exact
-from .metadata import CompressedTensor, digest_bytes, digest_tensor
+from .index import CompressedTensor, digest_bytes, digest_tensor
 from .quantized import sum_of_squares
 
 
@@ -60,6 +60,7 @@ def encode_tensor(expert: Tensor, base: Tensor, max_error: float | None) -> Enco
         base=digest,
         coding="exact" if found is None else "approximate",
         payload=digest_bytes(payload),
+        nbytes=len(payload),
         error=error,
     )
     return EncodedTensor(entry, payload, energy, alters=True)

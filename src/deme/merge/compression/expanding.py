@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
 
-from ...errors import ConfigError, MismatchError
+from ...errors import ConfigError
 from ...files import atomic_path
 from ..copying import component_folder, copy_component, copy_other_files, weights_stem
 from ..sources.contract import ModelSource, WeightSource
 from ..streaming import OutputFiles, write_tensors
 from .component import CompressedComponent
-from .opening import open_compressed
+from .opening import open_for_base
 
 MAX_SHARD_BYTES = 10 * 10**9
 """As ``save_pretrained`` has it."""
@@ -52,14 +52,13 @@ def expand_expert(
             f"{base.origin} is one file, and an expert is written as a folder",
             fix="give the base as a pipeline or component folder",
         )
-    parts = open_compressed(compressed)
-    _require_weights(base, compressed, parts)
+    parts = open_for_base(compressed, base).components
     with atomic_path(output) as partial:
         partial.mkdir()
         copy_other_files(base, partial)
         for name, source in sorted(base.components.items()):
             part = parts.get(name)
-            if part is None or not isinstance(source, WeightSource):
+            if not isinstance(part, CompressedComponent) or not isinstance(source, WeightSource):
                 copy_component(base, partial, name)
                 continue
             home = component_folder(base, partial, name)
@@ -84,21 +83,3 @@ def _producer(part: CompressedComponent, source: WeightSource) -> Callable[[str]
         yield part.restore(name, source.read(name)).flatten()
 
     return produce
-
-
-def _require_weights(
-    base: ModelSource, compressed: Path, parts: Mapping[str, CompressedComponent]
-) -> None:
-    for component, part in parts.items():
-        source = base.components.get(component)
-        absent = (
-            list(part.stored)
-            if source is None
-            else [name for name in part.stored if name not in source.layout]
-        )
-        if absent:
-            raise MismatchError(
-                f"{base.origin} has no {component}/{absent[0]}, which {compressed} has "
-                f"({len(absent)} such tensors)",
-                fix=f"give {part.expert.base_model} as the base",
-            )

@@ -9,10 +9,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ...errors import StorageError
+from ...errors import MismatchError, StorageError
+from ..sources.contract import ModelSource
+from ..sources.mapped import MappedFile
 from ..sources.safetensors_files import map_safetensors
 from .component import CompressedComponent
-from .metadata import FORMAT, CompressedExpert, CompressedTensor, payload_key
+from .index import ComponentIndex, index_key, payloads_key
+from .metadata import FORMAT, CompressedExpert
 
 
 def is_compressed(path: Path) -> bool:
@@ -33,30 +36,58 @@ def open_compressed(path: Path) -> Mapping[str, CompressedComponent]:
         StorageError: the file is truncated, damaged, or no compressed expert.
 
     """
-    tensors, metadata = map_safetensors(path)
-    expert = CompressedExpert.from_metadata(metadata, str(path))
+    file = map_safetensors(path)
+    expert = CompressedExpert.from_metadata(file.metadata, str(path))
     components = {}
-    for component, contents in sorted(expert.components.items()):
-        payloads = {
-            name: _payload(tensors, payload_key(component, name), tensor, path)
-            for name, tensor in contents.tensors.items()
-            if tensor.coding != "same"
-        }
-        components[component] = CompressedComponent(component, contents, payloads, expert, path)
+    for component in sorted(expert.components):
+        packed = _bytes_of(file, index_key(component)).numpy().tobytes()
+        index = ComponentIndex.unpack(packed, f"{path} ({component})")
+        payloads = _payloads(_bytes_of(file, payloads_key(component)), index, path)
+        components[component] = CompressedComponent(component, index, payloads, expert, path)
     return components
 
 
-def _payload(
-    tensors: Mapping[str, Tensor], key: str, tensor: CompressedTensor, path: Path
-) -> Tensor:
-    found = tensors.get(key)
-    if found is None or found.dtype != torch.uint8 or found.dim() != 1 or tensor.payload is None:
+def open_for_base(path: Path, base: ModelSource) -> ModelSource:
+    """A compressed expert as a merge sees it, checked to have no weights that the base lacks.
+
+    That the base's weights are those it was made against is checked at each tensor.
+
+    Raises:
+        StorageError: the file is truncated, damaged, or no compressed expert.
+        MismatchError: a base of another architecture.
+
+    """
+    parts = open_compressed(path)
+    for component, part in parts.items():
+        source = base.components.get(component)
+        ours = {} if source is None else source.layout
+        absent = [
+            name
+            for name, info in part.stored.items()
+            if name not in ours or ours[name].shape != info.shape
+        ]
+        if absent:
+            raise MismatchError(
+                f"{base.origin} has no {component}/{absent[0]} of shape "
+                f"{part.stored[absent[0]].shape}, which {path} has ({len(absent)} such tensors)",
+                fix=f"give {part.expert.base_model} as the base",
+            )
+    return ModelSource(str(path), dict(parts), None, "adapter")
+
+
+def _bytes_of(file: MappedFile, key: str) -> Tensor:
+    info = file.layout.get(key)
+    if info is None or info.dtype != torch.uint8 or len(info.shape) != 1:
+        raise StorageError(f"{file.path} lacks {key!r}", fix="compress the expert again")
+    return file.read(key)
+
+
+def _payloads(stored: Tensor, index: ComponentIndex, path: Path) -> dict[str, Tensor]:
+    sizes = [tensor.nbytes for tensor in index.tensors.values()]
+    if sum(sizes) != stored.numel():
         raise StorageError(
-            f"{path} lacks what it lists as {key!r}", fix="compress the expert again"
-        )
-    if tensor.coding == "approximate" and not tensor.info.dtype.is_floating_point:
-        raise StorageError(
-            f"{path} approximates {key!r}, which holds whole numbers",
+            f"{path} holds {stored.numel()} bytes of payloads where its index says {sum(sizes)}",
             fix="compress the expert again",
         )
-    return found
+    parts = zip(index.tensors.items(), stored.split(sizes), strict=True)
+    return {name: part for (name, tensor), part in parts if tensor.coding != "same"}

@@ -6,7 +6,6 @@ nothing, the low ones of a weight difference are noise and stay as they are.
 
 from __future__ import annotations
 
-import struct
 import zlib
 
 import numpy as np
@@ -19,7 +18,8 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 2**18
 """Elements that are packed together: they stay in a core's cache."""
-LENGTH = struct.Struct("<I")
+LENGTH_BYTES = 3
+"""Of a plane's length, little-endian; a block must have fewer elements than they can say."""
 SAMPLED = 16
 """Every so many bytes of a plane are looked at to see whether it is noise."""
 ENOUGH = 2**14
@@ -181,18 +181,18 @@ def _pack_plane(plane: Bytes) -> bytes:
     faster than its default, and smaller.
     """
     if not plane.any():
-        return LENGTH.pack(0)
+        return _length(0)
     raw = plane.tobytes()
     if not _is_noise(plane):
         deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_RLE)
         packed = deflate.compress(raw) + deflate.flush()
         if len(packed) < len(raw):
-            return LENGTH.pack(len(packed)) + packed
-    return LENGTH.pack(len(raw)) + raw
+            return _length(len(packed)) + packed
+    return _length(len(raw)) + raw
 
 
 def _unpack_plane(reader: PayloadReader, count: int) -> Bytes:
-    (length,) = LENGTH.unpack(reader.take(LENGTH.size))
+    length = int.from_bytes(reader.take(LENGTH_BYTES), "little")
     if length == 0:
         return np.zeros(count, np.uint8)
     packed = reader.take(length)
@@ -206,6 +206,10 @@ def _unpack_plane(reader: PayloadReader, count: int) -> Bytes:
     if len(raw) != count or not inflate.eof or inflate.unused_data:
         raise reader.damaged("a plane has another length than its tensor")
     return np.frombuffer(raw, np.uint8)
+
+
+def _length(count: int) -> bytes:
+    return count.to_bytes(LENGTH_BYTES, "little")
 
 
 def _is_noise(plane: Bytes) -> bool:

@@ -16,12 +16,16 @@ from ..sources.contract import ModelSource, WeightSource
 from ..streaming import default_workers
 from .container import PayloadWriter, payload_file
 from .encoding import EncodedTensor, encode_tensor
-from .metadata import ComponentContents, CompressedExpert, payload_key
+from .index import ComponentIndex, index_key, payloads_key
+from .metadata import CompressedComponentInfo, CompressedExpert
+from .ranges import require_range
 from .report import ComponentReport, CompressionReport
 
+SUFFIX = ".safetensors"
 AT_ONCE = 2**25
 """Elements of the tensors that are encoded at the same time; a larger tensor is encoded alone."""
 EXACT_COPIES, APPROXIMATE_COPIES = 1, 5
+"""How often a tensor is in memory while it is encoded, about; exact coding goes block by block."""
 
 Progress = Callable[[int], None]
 
@@ -35,7 +39,7 @@ def compress_expert(
     min_timestep: int | None = None,
     max_timestep: int | None = None,
     workers: int | None = None,
-    progress: Progress = lambda nbytes: None,
+    progress: Progress = lambda tensors: None,
 ) -> CompressionReport:
     """Writes an expert as a file from which, with its base, it comes back.
 
@@ -51,32 +55,26 @@ def compress_expert(
         min_timestep: first timestep of the range that the expert owns, where that is known.
         max_timestep: the range's end, not included.
         workers: threads; None takes one for each core, eight at most.
-        progress: told how many bytes of the expert were encoded.
+        progress: told how many more tensors were encoded.
 
     Raises:
-        ConfigError: the output exists, ``max_error`` is out of range, or the expert is an adapter
-            or does not differ from the base.
+        ConfigError: the output exists or is no safetensors file, a number is out of range, or the
+            expert is an adapter or does not differ from the base.
         MismatchError: the expert has weights that the base does not have.
         StorageError: a file cannot be read or written.
 
     """
-    if output.exists():
-        raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
-    if max_error is not None and not 0 < max_error < 1:
-        raise ConfigError(
-            f"max_error = {max_error}", fix="give a relative error in (0, 1), such as 0.05"
-        )
+    _require_sense(output, max_error)
+    require_range(min_timestep, max_timestep)
     sources = _pairs(base, expert)
-    contents: dict[str, ComponentContents] = {}
-    reports: list[ComponentReport] = []
+    reports: dict[str, ComponentReport] = {}
     with payload_file(output) as writer:
         for component, (ours, theirs) in sources.items():
             encoded = _encode_component(component, ours, theirs, max_error, workers, progress)
-            found, report = _write_component(writer, component, encoded)
-            if found is not None:
-                contents[component] = found
-                reports.append(report)
-        if not contents:
+            report = _write_component(writer, component, encoded)
+            if report is not None:
+                reports[component] = report
+        if not reports:
             raise ConfigError(
                 f"{expert.origin} has the very weights of {base.origin}: there is nothing to keep",
                 fix="give the expert that was finetuned",
@@ -87,10 +85,24 @@ def compress_expert(
             min_timestep=min_timestep,
             max_timestep=max_timestep,
             max_error=max_error,
-            components=contents,
+            components={
+                name: CompressedComponentInfo(error=report.error)
+                for name, report in reports.items()
+            },
         ).to_metadata()
-    equal = tuple(name for name in sources if name not in contents)
-    return CompressionReport(output, tuple(reports), equal, output.stat().st_size)
+    equal = tuple(name for name in sources if name not in reports)
+    return CompressionReport(output, tuple(reports.values()), equal, output.stat().st_size)
+
+
+def _require_sense(output: Path, max_error: float | None) -> None:
+    if output.exists():
+        raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
+    if max_error is not None and not 0 < max_error < 1:
+        raise ConfigError(
+            f"max_error = {max_error}", fix="give a relative error in (0, 1), such as 0.05"
+        )
+    if output.suffix != SUFFIX:
+        raise ConfigError(f"{output} is no name of a {SUFFIX} file", fix=f"end it with {SUFFIX}")
 
 
 def _pairs(base: ModelSource, expert: ModelSource) -> dict[str, tuple[WeightSource, WeightSource]]:
@@ -147,20 +159,19 @@ def _encode_component(
         for name in sorted(expert.layout):
             cost = copies * expert.layout[name].numel
             while waiting and sum(each for _, each, _ in waiting) + cost > AT_ONCE:
-                yield _next(waiting, expert, progress)
+                yield _next(waiting, progress)
             waiting.append((name, cost, pool.submit(encode, name)))
         while waiting:
-            yield _next(waiting, expert, progress)
+            yield _next(waiting, progress)
 
 
 def _next(
     waiting: deque[tuple[str, int, Future[EncodedTensor]]],
-    expert: WeightSource,
     progress: Progress,
 ) -> tuple[str, EncodedTensor]:
     name, _, future = waiting.popleft()
     encoded = future.result()
-    progress(expert.layout[name].nbytes)
+    progress(1)
     return name, encoded
 
 
@@ -178,8 +189,8 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 def _write_component(
     writer: PayloadWriter, component: str, encoded: Iterator[tuple[str, EncodedTensor]]
-) -> tuple[ComponentContents | None, ComponentReport]:
-    """Writes the payloads; no contents where the expert has the base's own component."""
+) -> ComponentReport | None:
+    """Writes payloads and index; nothing, and no report, of a component that is the base's own."""
     entries, alters = {}, False
     before = after = changed = 0
     energy = lost = 0.0
@@ -190,9 +201,12 @@ def _write_component(
         energy += tensor.energy
         lost += tensor.entry.error**2 * tensor.energy
         if tensor.payload is not None:
-            writer.add(payload_key(component, name), tensor.payload)
+            writer.append(payloads_key(component), tensor.payload)
             after += len(tensor.payload)
             changed += 1
+    if not alters:
+        return None
+    writer.append(payloads_key(component), b"")  # there, though empty, where only dtypes differ
+    writer.append(index_key(component), ComponentIndex(tensors=entries).pack())
     error = math.sqrt(lost / energy) if lost else 0.0
-    contents = ComponentContents(tensors=entries, error=error) if alters else None
-    return contents, ComponentReport(component, len(entries), changed, before, after, error)
+    return ComponentReport(component, len(entries), changed, before, after, error)

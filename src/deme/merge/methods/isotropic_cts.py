@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from .matrices import leading_triplets, polar_factor, weighted_matrices
+from .matrices import changes, leading_triplets, orthonormal_product
 from .registry import merge_method
 from .task_arithmetic import task_arithmetic
 
@@ -50,16 +49,19 @@ def isotropic_cts(
         raise ConfigError(f"isotropic_cts: common = {common}", fix="give a share in [0, 1]")
     if base.ndim < 2:
         return task_arithmetic(base, deltas, weights)
-    matrices = weighted_matrices(deltas, weights)
-    if not matrices:
+    experts = changes(deltas, weights)
+    if not experts:
         return base.clone()
-    rank = min(matrices[0].shape)
-    own = (rank - int(rank * common)) // len(matrices)
-    triplets = [leading_triplets(reduce(torch.add, matrices), rank - own * len(matrices))]
+    rank = min(base.flatten(1).shape)
+    own = (rank - int(rank * common)) // len(experts)
+    total = task_arithmetic(torch.zeros_like(base), deltas, weights).flatten(1).double()
+    triplets = [leading_triplets(total, rank - own * len(experts))]
     shared = triplets[0][0]
-    triplets += [leading_triplets(m - shared @ (shared.mT @ m), own) for m in matrices]
+    for expert in experts:
+        matrix = expert.matrix()
+        triplets.append(leading_triplets(matrix.sub_(shared @ (shared.mT @ matrix)), own))
     left, singular, right = (list(part) for part in zip(*triplets, strict=True))
     values = torch.cat(singular)
-    mean = values.sum() / max(1, len(values))
-    change = polar_factor(torch.cat(left, 1))[0] @ polar_factor(torch.cat(right))[0]
-    return base.add(change.mul_(scale * mean).view_as(base)).to(base.dtype)
+    flat = torch.full_like(values, scale * float(values.sum()) / max(1, len(values)))
+    change = orthonormal_product(torch.cat(left, 1), flat, torch.cat(right))
+    return base.add(change.view_as(base)).to(base.dtype)

@@ -64,7 +64,7 @@ def regmean(
     total = torch.zeros((features, features), dtype=torch.float64, device=base.device)
     apart = torch.zeros_like(base.flatten(1), dtype=torch.float64)
     for expert in experts:
-        gram = expert.statistics.to(total) * expert.share
+        gram = expert.statistics.to(total, copy=True).mul_(expert.share)
         diagonal = gram.diagonal().clone()
         gram.mul_(alpha).diagonal().copy_(diagonal)
         total += gram

@@ -125,7 +125,7 @@ def size_band(delta: Tensor, start: int, stop: int) -> Tensor | None:
     below = above = 0
     for place in blocks(numel):
         size = delta[place].abs()
-        mask[place] = (size >= low) & (size <= high)
+        mask[place] = ~((size < low) | (size > high))  # keeps what is not a number, to be found
         below += int((size < low).sum())
         above += int((size > high).sum())
     for size, surplus in ((low, start - below), (high, numel - stop - above)):

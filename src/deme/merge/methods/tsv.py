@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .matrices import leading_triplets, polar_factor, weighted_matrices
+from .matrices import changes, leading_triplets, orthonormal_product
 from .registry import merge_method
 from .task_arithmetic import task_arithmetic
 
@@ -39,12 +39,11 @@ def tsv(
     """
     if base.ndim < 2:
         return task_arithmetic(base, deltas, weights)
-    matrices = weighted_matrices(deltas, weights)
-    if not matrices:
+    experts = changes(deltas, weights)
+    if not experts:
         return base.clone()
-    count = max(1, min(matrices[0].shape) // len(matrices))
-    triplets = [leading_triplets(matrix, count) for matrix in matrices]
+    count = max(1, min(base.flatten(1).shape) // len(experts))
+    triplets = [leading_triplets(expert.matrix(), count) for expert in experts]
     left, singular, right = (list(part) for part in zip(*triplets, strict=True))
-    left_factor = polar_factor(torch.cat(left, 1))[0] * torch.cat(singular)
-    change = left_factor @ polar_factor(torch.cat(right))[0]
+    change = orthonormal_product(torch.cat(left, 1), torch.cat(singular), torch.cat(right))
     return base.add(change.mul_(scale).view_as(base)).to(base.dtype)

@@ -110,7 +110,9 @@ def _lokr(factors: Factors, scale: Scale) -> Tensor:
     first = _rebuilt(factors, "lokr_w1_a", "lokr_w1_b", "lokr_t1", whole="lokr_w1")
     second = _rebuilt(factors, "lokr_w2_a", "lokr_w2_b", "lokr_t2", whole="lokr_w2")
     first = first.reshape(*first.shape, *[1] * (second.ndim - first.ndim))
-    return torch.kron(first, second) * scale.of(ranks[0] if ranks else None)
+    return torch.kron(first.contiguous(), second.contiguous()) * scale.of(
+        ranks[0] if ranks else None
+    )
 
 
 def _rebuilt(factors: Factors, a: str, b: str, core: str, whole: str = "") -> Tensor:

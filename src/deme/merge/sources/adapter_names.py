@@ -20,11 +20,12 @@ _ROLES = (
     ("embedding_down", rf"\.lora_embedding_A{_ADAPTER}"),
     ("embedding_up", rf"\.lora_embedding_B{_ADAPTER}"),
     ("magnitude", rf"\.lora_magnitude_vector{_ADAPTER}(?:\.weight)?|\.dora_scale"),
-    ("alpha", r"\.alpha"),
+    ("alpha", r"(?:[._]lora)?\.alpha"),
     ("diff", r"\.diff|\.w_norm"),
     ("diff_bias", r"\.diff_b|\.b_norm"),
 )
 _LYCORIS = rf"\.(hada_[wt][12](?:_[ab])?|lokr_[wt][12](?:_[ab])?){_ADAPTER}"
+_MARKS = ("lora_", "lora.", "hada_", "lokr_", "dora_scale", ".alpha", ".diff", ".w_norm", ".b_norm")
 _WEAK = ("alpha", "diff", "diff_bias")
 """Endings that tensors of an ordinary model may have too."""
 _OTHER_KINDS = re.compile(
@@ -49,6 +50,8 @@ class AdapterModule:
 
 def role_of(name: str) -> tuple[str, str] | None:
     """The module and the role of a tensor of an adapter; None where it is no such tensor."""
+    if not any(mark in name for mark in _MARKS):  # spares a model's many names the patterns
+        return None
     for role, pattern in _PATTERNS:
         match = pattern.match(name)
         if match is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ...denoisers.contract import PROJECTIONS
 from ...errors import MismatchError, ModelError
 from .adapter_deltas import Scale, bias_delta, weight_delta
 from .adapter_names import AdapterModule, list_modules
@@ -16,6 +17,7 @@ from .adapter_targets import PEFT_PREFIX, REPLACEMENT, Target, TargetNames, cand
 from .contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
 from .families import describe_adapter, describe_layout
 from .mapped import MappedSource
+from .single_file import REST
 from .views import View, is_part
 
 SHOWN = 6
@@ -100,6 +102,7 @@ def open_adapter(files: Sequence[AdapterFile], base: ModelSource, origin: str) -
     for file in files:
         for candidates, modules in _groups(file, base).items():
             here = [name for name in candidates or base.components if name in base.components]
+            here = [name for name in here if name not in (PROJECTIONS, REST)]
             if not here and is_part(base):
                 continue
             view, targets = _choose(file, modules, here, candidates, base)

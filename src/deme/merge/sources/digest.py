@@ -37,7 +37,7 @@ class TensorDigests:
         with self._adding:
             found = self._hashes.setdefault(name, xxhash.xxh3_128())
         if block.numel():
-            found.update(memoryview(block.contiguous().flatten().view(torch.uint8).numpy()))
+            found.update(block.contiguous().flatten().view(torch.uint8).numpy().data)
 
     def combined(self, layout: Mapping[str, TensorInfo]) -> str:
         """The hash of all tensors of ``layout``, each of which was seen whole.

@@ -9,11 +9,11 @@ from ...errors import MismatchError
 from .aligning import align_weights
 from .contract import ModelSource, Source, WeightSource
 from .names import match_names
-from .single_file import REST
+from .single_file import REST, is_original
 from .views import View, is_part
 
-IGNORED = ("safety_checker", "feature_extractor", "image_encoder", REST)
-"""What takes no part in denoising: an expert may have it where the base does not."""
+IGNORED = ("safety_checker",)
+"""What takes no part in generation: an expert may have it where the base does not."""
 
 
 def match_expert(expert: ModelSource, base: ModelSource) -> ModelSource:
@@ -31,11 +31,13 @@ def match_expert(expert: ModelSource, base: ModelSource) -> ModelSource:
             could be several of its components.
 
     """
-    named = expert.form == "pipeline" or len(expert.components) > 1
+    names = [name for source in expert.components.values() for name in source.layout]
+    original = expert.form == "file" and is_original(names)
+    named = original or expert.form == "pipeline" or len(expert.components) > 1
     components: dict[str, Source] = {}
     lacking: list[str] = []
     for name, source in expert.components.items():
-        if not isinstance(source, WeightSource):
+        if not isinstance(source, WeightSource) or name == REST:
             continue
         if name == PROJECTIONS:
             components[name] = _projections(source, base)

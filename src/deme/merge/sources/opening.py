@@ -47,11 +47,12 @@ def open_model(
     """
     origin = str(path)
     location = _locate(origin, variant, revision)
-    if _adapter_files(location, origin):
-        raise ModelError(
-            f"{origin} is an adapter, not a model", fix="give the model that it was trained for"
-        )
-    return _open(location, origin, variant)
+    opened = _open(location, origin, variant)
+    if isinstance(opened, ModelSource):
+        return opened
+    raise ModelError(
+        f"{origin} is an adapter, not a model", fix="give the model that it was trained for"
+    )
 
 
 def open_expert(
@@ -79,15 +80,10 @@ def open_expert(
     """
     origin = str(path)
     location = _locate(origin, variant, revision)
-    adapter = _adapter_files(location, origin, tuple(base.components))
-    if adapter:
-        return open_adapter(adapter, base, origin)
-    loose = location.is_dir() and not (location / INDEX).is_file()
-    if loose and not list_weight_files(location):
-        found = open_loose_components(location, origin, tuple(base.components), variant)
-        if found is not None:
-            return match_expert(found, base)
-    return match_expert(_open(location, origin, variant), base)
+    opened = _open(location, origin, variant, tuple(base.components))
+    if isinstance(opened, ModelSource):
+        return match_expert(opened, base)
+    return open_adapter(opened, base, origin)
 
 
 def _locate(path: str, variant: str | None, revision: str | None) -> Path:
@@ -106,11 +102,33 @@ def _locate(path: str, variant: str | None, revision: str | None) -> Path:
     return files[0] if len(files) == 1 else folder
 
 
-def _open(location: Path, origin: str, variant: str | None) -> ModelSource:
+def _open(
+    location: Path, origin: str, variant: str | None, components: tuple[str, ...] = ()
+) -> ModelSource | list[AdapterFile]:
+    """A model under its own names, or an adapter's files.
+
+    Args:
+        location: the file or folder.
+        origin: how the user named it.
+        variant: weight file variant.
+        components: folders of these names may lie side by side without an index.
+
+    """
     if location.is_file():
-        return _open_file(open_tensor_file(location, origin))
+        tensors = open_tensor_file(location, origin)
+        if not is_adapter(tensors.layout):
+            return _open_file(tensors)
+        config = location.parent / ADAPTER_CONFIG
+        return [_adapter(tensors, config if location.stem == ADAPTER_STEMS[0] else None)]
     if (location / INDEX).is_file():
         return open_pipeline(location, origin, variant)
+    adapters = _adapters_inside(location, origin, components or COMPONENTS)
+    if adapters:
+        return adapters
+    if components and not list_weight_files(location):
+        loose = open_loose_components(location, origin, components, variant)
+        if loose is not None:
+            return loose
     return open_component(location, origin, variant)
 
 
@@ -128,25 +146,15 @@ def _open_file(tensors: MappedSource) -> ModelSource:
     return ModelSource(tensors.origin, components, None, "file")
 
 
-def _adapter_files(
-    location: Path, origin: str, components: tuple[str, ...] = COMPONENTS
-) -> list[AdapterFile]:
-    """The files of an adapter: one, or one for each component in folders of their names."""
-    if location.is_file():
-        tensors = open_tensor_file(location, origin)
-        if not is_adapter(tensors.layout):
-            return []
-        config = location.parent / ADAPTER_CONFIG
-        return [_adapter(tensors, config if location.stem == ADAPTER_STEMS[0] else None)]
-    if (location / INDEX).is_file():
-        return []
+def _adapters_inside(location: Path, origin: str, components: tuple[str, ...]) -> list[AdapterFile]:
+    """The files of an adapter in a folder: one, or one in the folder of each component."""
     found: list[AdapterFile] = []
-    for folder, component in [(location, None), *((location / name, name) for name in components)]:
-        names = [f"{stem}{suffix}" for stem in ADAPTER_STEMS for suffix in _SUFFIXES]
+    names = [f"{stem}{suffix}" for stem in ADAPTER_STEMS for suffix in _SUFFIXES]
+    for folder in (location, *(location / name for name in components)):
         file = next((folder / name for name in names if (folder / name).is_file()), None)
         if file is not None:
             tensors = open_tensor_file(file, origin)
-            found.append(_adapter(tensors, folder / ADAPTER_CONFIG, component or folder.name))
+            found.append(_adapter(tensors, folder / ADAPTER_CONFIG, folder.absolute().name))
     return found
 
 

@@ -111,7 +111,10 @@ def conversion_plan(component: str, source: WeightSource, *, has_pooled: bool) -
                 return diffusers_conversion.convert_open_clip_checkpoint(model, tensors, start)
         return diffusers_conversion.convert_ldm_clip_checkpoint(tensors)
 
-    plan = trace_conversion(layout, convert)
+    try:
+        plan = trace_conversion(layout, convert)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return {}  # tensors are missing that every model of these families has
     return {
         new: (type(part)(part.name.removeprefix(prefix), part.steps), shape)
         for new, (part, shape) in plan.items()

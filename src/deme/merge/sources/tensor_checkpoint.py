@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError, StorageError
+from .contract import TensorInfo
+from .mapped import MappedFile
 
 
-def map_checkpoint(file: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.bin``, ``.pt``, ``.pth`` or ``.ckpt`` file.
+def map_checkpoint(file: Path) -> MappedFile:
+    """Opens a ``.bin``, ``.pt``, ``.pth`` or ``.ckpt`` file.
 
-    They are views of the mapped file; those of a file from before torch 1.6, which is not a zip
+    Its tensors are views of the mapped file; those of a file from before torch 1.6, which is no zip
     archive, are in memory. A ``state_dict`` inside the checkpoint is taken in its place.
 
     Raises:
@@ -36,7 +38,9 @@ def map_checkpoint(file: Path) -> dict[str, Tensor]:
             f"{file} is not a plain dictionary of tensors",
             fix="save the weights as safetensors (save_pretrained does)",
         )
-    return {name: tensor.detach() for name, tensor in loaded.items()}
+    tensors = {name: tensor.detach() for name, tensor in loaded.items()}
+    layout = {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in tensors.items()}
+    return MappedFile(file, layout, tensors.__getitem__)
 
 
 def _load(file: Path) -> object:

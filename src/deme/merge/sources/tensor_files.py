@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from ...errors import ModelError, StorageError
 from ...files import read_json
-from .mapped import MappedSource
+from .mapped import MappedFile, MappedSource
 from .safetensors_files import map_safetensors
 from .tensor_checkpoint import map_checkpoint
 
@@ -26,8 +24,8 @@ def open_tensor_file(file: Path, origin: str | None = None) -> MappedSource:
         StorageError: the file is truncated or cannot be read.
 
     """
-    tensors, metadata = _map(file)
-    return MappedSource(tensors, origin or str(file), (file,), metadata)
+    opened = _map(file)
+    return MappedSource(dict.fromkeys(opened.layout, opened), origin or str(file))
 
 
 def open_shards(index: Path, origin: str | None = None) -> MappedSource:
@@ -40,36 +38,36 @@ def open_shards(index: Path, origin: str | None = None) -> MappedSource:
 
     """
     files = _read_index(index)
-    tensors: dict[str, Tensor] = {}
-    holder: dict[str, Path] = {}
+    holders: dict[str, MappedFile] = {}
     for shard in sorted(set(files.values())):
         if not shard.is_file():
             raise StorageError(
                 f"{index} names the shard {shard.name}, which is missing", fix=_DAMAGED
             )
-        found, _ = _map(shard)
-        for name, tensor in found.items():
-            if name in holder:
+        opened = _map(shard)
+        for name in opened.layout:
+            if name in holders:
                 raise ModelError(
-                    f"{name!r} is in two shards of {index}: {holder[name].name} and {shard.name}",
+                    f"{name!r} is in two shards of {index}: {holders[name].path.name} and "
+                    f"{shard.name}",
                     fix=_DAMAGED,
                 )
-            holder[name], tensors[name] = shard, tensor
-    absent = [name for name, shard in files.items() if holder.get(name) != shard]
+            holders[name] = opened
+    absent = [n for n, shard in files.items() if n not in holders or holders[n].path != shard]
     if absent:
         raise StorageError(
             f"{index} lists {absent[0]!r} in {files[absent[0]].name}, which does not have it "
             f"({len(absent)} such tensors)",
             fix=_DAMAGED,
         )
-    return MappedSource(tensors, origin or str(index.parent), sorted(set(files.values())))
+    return MappedSource(holders, origin or str(index.parent))
 
 
-def _map(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _map(file: Path) -> MappedFile:
     if file.suffix in SAFETENSORS_SUFFIXES:
         return map_safetensors(file)
     if file.suffix in CHECKPOINT_SUFFIXES:
-        return map_checkpoint(file), {}
+        return map_checkpoint(file)
     raise ModelError(
         f"{file} is not a file of weights that can be read",
         choices=[*SAFETENSORS_SUFFIXES, *CHECKPOINT_SUFFIXES],
