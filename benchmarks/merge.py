@@ -88,7 +88,8 @@ import sys, time, yaml, torch
 from mergekit.scripts.merge_raw_pytorch import main
 method, files, out = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
 extra = dict(item.split("=") for item in sys.argv[4:])
-models = [{"model": name, "parameters": {"weight": weight, **{k: float(v) for k, v in extra.items()}}}
+shared = {name: float(value) for name, value in extra.items()}
+models = [{"model": name, "parameters": {"weight": weight, **shared}}
           for name, weight in zip(files[1:], (0.1, 0.1, 0.2, 0.5))]
 config = {"merge_method": method, "base_model": files[0], "models": models, "dtype": "float32"}
 if method == "task_arithmetic":
@@ -112,11 +113,14 @@ def make_models(folder: Path, scale: float) -> tuple[list[Path], int]:
     from diffusers import UNet2DConditionModel
     from safetensors.torch import save_file
 
-    config = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+    config = {
+        "sample_size": 64,
+        "cross_attention_dim": 768,
+        "attention_head_dim": 8,
+        "block_out_channels": widths_of(scale),
+    }
     with torch.device("meta"):
-        model = cast(
-            Any, UNet2DConditionModel.from_config({**config, "block_out_channels": widths_of(scale)})
-        )
+        model = cast(Any, UNet2DConditionModel.from_config(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     noise = torch.randn(NOISE, generator=torch.Generator().manual_seed(0)) * 0.02
 
@@ -231,7 +235,8 @@ def main() -> None:
     if args.json:
         print(json.dumps({**summary, "methods": results}, indent=2))
         return
-    print(f"{EXPERTS} experts of {parameters / 1e6:.0f} M parameters, {bytes_read / 1e9:.2f} GB read")
+    read = f"{bytes_read / 1e9:.2f} GB read"
+    print(f"{EXPERTS} experts of {parameters / 1e6:.0f} M parameters, {read}")
     for method, contestants in results.items():
         for name, row in contestants.items():
             ratio = row["seconds"] / contestants["copy"]["seconds"]

@@ -73,7 +73,8 @@ def sole_writer(target: Path) -> Iterator[None]:
             fix="wait for it, or choose another --output",
         ) from None
     try:
-        for left in target.absolute().parent.glob(f"{TEMPORARY_PREFIX}{glob.escape(target.name)}-*"):
+        partial = f"{TEMPORARY_PREFIX}{glob.escape(target.name)}-*"
+        for left in target.absolute().parent.glob(partial):
             remove(left)
         yield
     finally:

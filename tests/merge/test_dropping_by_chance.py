@@ -104,8 +104,10 @@ def test_della_keeps_large_elements_more_often_than_dare() -> None:
 
 
 def test_della_ranks_the_weights_of_one_filter() -> None:
-    """The largest of a filter of 18 is kept with 0.95, the smallest with 0.05."""
-    filters = torch.arange(1.0, 19.0).view(1, 2, 3, 3).repeat(2000, 1, 1, 1)
+    """The largest of a filter of 18 is kept with 0.95, the smallest with 0.05, in weak ones too."""
+    filters = torch.arange(1.0, 19.0).view(1, 2, 3, 3) * torch.logspace(-9, 0, 2000).view(
+        -1, 1, 1, 1
+    )
     merged = della_linear(
         torch.zeros_like(filters), [filters], [1.0], density=0.5, epsilon=0.45, rescale=False
     )

@@ -1,6 +1,7 @@
 """Properties of all merge methods, over shapes, precisions, numbers of experts and weights."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from deme.merge.methods import span, sparsify
 from merge.random_merges import METHODS, merges, traits_of
 
 PROPERTY = settings(max_examples=20, deadline=None, derandomize=True, database=None)
@@ -21,8 +23,8 @@ def methods_with(trait: str) -> pytest.MarkDecorator:
     )
 
 
-def assert_near(actual: Tensor, expected: Tensor, scale: float = 1.0) -> None:
-    torch.testing.assert_close(actual, expected, rtol=CLOSE, atol=CLOSE * scale)
+def assert_near(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=CLOSE, atol=CLOSE)
 
 
 @ALL
@@ -81,6 +83,18 @@ def test_how_tensors_lie_in_memory_does_not_matter(name: str, data: st.DataObjec
     assume(merge.base.dim() >= 2)
     turned = merge.mapped(lambda tensor: tensor.transpose(0, -1).contiguous().transpose(0, -1))
     assert_near(turned.result(), merge.result())
+
+
+@ALL
+@PROPERTY
+@given(data=st.data(), size=st.sampled_from([1, 5]))
+def test_the_pieces_that_large_tensors_are_cut_in_do_not_matter(
+    name: str, data: st.DataObject, size: int
+) -> None:
+    merge = data.draw(merges(name))
+    whole = merge.result()
+    with patch.object(sparsify, "BLOCK", size), patch.object(span, "BLOCK", size):
+        assert_near(merge.result(), whole)
 
 
 @methods_with("any_number")

@@ -21,10 +21,10 @@ EXPERTS = 3
 TOLERANCE = 1e-5
 
 with safe_open(GOLDEN, "pt") as file:
-    METADATA: dict[str, str] = file.metadata()
+    DESCRIBED: dict[str, Any] = json.loads(file.metadata()["golden"])
     STORED: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-CASES: dict[str, dict[str, Any]] = json.loads(METADATA["cases"])
-PECULIAR: dict[str, dict[str, Any]] = json.loads(METADATA["peculiar"])
+CASES: dict[str, dict[str, Any]] = DESCRIBED["cases"]
+PECULIAR: dict[str, dict[str, Any]] = DESCRIBED["peculiar"]
 
 
 def ours(case: Mapping[str, Any], base: Tensor, experts: Sequence[Tensor]) -> Tensor:
@@ -51,7 +51,7 @@ def relative_error(merged: Tensor, expected: Tensor) -> float:
 
 
 def test_the_stored_results_are_of_the_version_that_we_compare_with() -> None:
-    assert METADATA["mergekit"] == "0.1.5"
+    assert DESCRIBED["mergekit"] == "0.1.5"
     methods = {case["method"] for case in CASES.values()}
     assert {
         *("task_arithmetic", "linear", "ties", "slerp", "model_stock", "karcher", "sce"),

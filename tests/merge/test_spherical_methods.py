@@ -163,6 +163,17 @@ def test_experts_of_zero_have_the_karcher_mean_zero() -> None:
     torch.testing.assert_close(merged, Y / 2)
 
 
+def test_an_expert_of_zero_has_a_length_and_no_direction() -> None:
+    """Even a single step goes as far without it; and where the others' weights cancel."""
+    deltas = [at_angle(20), at_angle(80, 3.0)]
+    base, zero = torch.zeros(2), torch.zeros(2)
+    without = karcher(base, deltas, [1.0, 3.0], max_iter=1)
+    merged = karcher(base, [*deltas, zero], [1.0, 3.0, 4.0], max_iter=1)
+    torch.testing.assert_close(merged, without / 2)
+    linear = karcher(base, [*deltas, zero], [1.0, -1.0, 1.0])
+    torch.testing.assert_close(linear, deltas[0] - deltas[1])
+
+
 @pytest.mark.parametrize(("max_iter", "tol"), [(0, 1e-5), (10, 0.0), (10, math.nan)])
 def test_karcher_refuses_steps_without_end(max_iter: int, tol: float) -> None:
     with pytest.raises(ConfigError, match=rf"max_iter {max_iter} and tol {tol}. Fix: give max"):

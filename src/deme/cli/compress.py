@@ -44,7 +44,8 @@ def compress(
     The file is an expert for `deme merge`. Examples: `deme compress BASE EXPERT -o e0.safetensors
     --max-error 0.05`, and back: `deme compress BASE e0.safetensors --expand -o e0/`.
     """
-    from ..merge.compression import compress_expert, expand_expert, owned_timesteps
+    from ..merge.compression import compress_expert, expand_expert
+    from ..merge.ownership import owned_timesteps
     from ..merge.sources.opening import open_expert, open_model
     from ..runs.progress import Reporter
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import MismatchError
 from .bound_method import BoundMethod
+from .difference import difference
 from .export_loss import ExportLoss
 from .places import places_of
 from .sources.contract import DeltaSource, Source, TensorInfo, WeightSource
@@ -210,10 +211,7 @@ class _Difference:
 
 
 class _Weights:
-    """``τ = θ_i − θ``, where a half-precision expert is compared with θ as it would store it.
-
-    So a weight that training left alone gives exactly 0, and not the base's own rounding.
-    """
+    """``τ = θ_i − θ``, hashing what is read."""
 
     def __init__(self, name: str, stored: Tensor, digests: TensorDigests) -> None:
         self.name, self.stored, self.digests = name, stored.flatten(), digests
@@ -221,7 +219,4 @@ class _Weights:
     def delta(self, start: int, base: Tensor) -> Tensor:
         piece = self.stored[start : start + base.numel()]
         self.digests.update(self.name, piece)
-        piece = piece.view(base.shape)
-        if piece.dtype.itemsize >= base.dtype.itemsize:
-            return piece.to(base.dtype) - base
-        return piece.float().sub_(base.to(piece.dtype))
+        return difference(piece.view(base.shape), base)

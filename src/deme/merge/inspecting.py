@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .compression.difference import difference
+from .difference import difference
 from .inspection_sums import ElementSums, total
 from .model_classes import class_of
 from .places import TensorPlace, places_of

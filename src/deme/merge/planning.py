@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from torch import Tensor
 from ..denoisers.contract import PROJECTIONS
 from ..denoisers.loading import DENOISING_COMPONENTS
 from ..errors import ConfigError, MismatchError
-from ..files import hash_file
 from .bound_method import BoundMethod
 from .component_merge import ComponentMerge, Statistics
-from .methods import MERGE_METHODS
+from .method_file import run_method_file
+from .ownership import owned_timesteps
 from .places import TensorPlace, places_of
 from .recipe import MergeRecipe, MergeSource, located
 from .sources.comparing import differing_components
@@ -86,7 +85,7 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
 
     """
     if recipe.method_file is not None:
-        _run_method_file(located(recipe.method_file, folder), allow_code)
+        run_method_file(located(recipe.method_file, folder), allow_code)
     method = BoundMethod.of(recipe)
     _require_distinct([located(source.model, folder) for source in recipe.models])
     base = open_model(
@@ -100,33 +99,52 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
         )
         for source in recipe.models
     )
-    changes = [differing_components(base, expert) for expert in experts]
-    dtype = DTYPES.get(recipe.dtype)
     statistics = _open_statistics(method, recipe.models, folder, base)
-    method.check_rules(_all_places(base))
-    merged: dict[str, ComponentMerge] = {}
-    for name in _component_names(base, experts):
-        changed = [
-            expert.components[name] if name in differing else None
-            for expert, differing in zip(experts, changes, strict=True)
-        ]
-        if any(source is not None for source in changed):
-            merged[name] = ComponentMerge(
-                name,
-                _base_component(base, name, changed),
-                changed,
-                method,
-                dtype=dtype,
-                statistics=statistics if name in DENOISING_COMPONENTS else _unmeasured(statistics),
-            )
-            method.probe(list(merged[name].places.values()))
+    merged = _merged_components(base, experts, method, DTYPES.get(recipe.dtype), statistics)
     if not merged:
         raise MismatchError(
             "No expert differs from the base: there is nothing to merge",
             fix="give experts that were finetuned",
         )
     copied = tuple(name for name in base.components if name not in merged)
+    owned = [_with_range(*pair) for pair in zip(recipe.models, experts, strict=True)]
+    recipe = recipe.model_copy(update={"models": owned})
     return MergePlan(recipe, base, experts, merged, copied)
+
+
+def _merged_components(
+    base: ModelSource,
+    experts: Sequence[ModelSource],
+    method: BoundMethod,
+    dtype: torch.dtype | None,
+    statistics: Sequence[Statistics],
+) -> dict[str, ComponentMerge]:
+    """The merge of each component that an expert changed, its settings tried."""
+    changes = [differing_components(base, expert) for expert in experts]
+    merged: dict[str, ComponentMerge] = {}
+    places: list[TensorPlace] = []
+    for name in _component_names(base, experts):
+        changed = [
+            expert.components[name] if name in differing else None
+            for expert, differing in zip(experts, changes, strict=True)
+        ]
+        own = _base_component(base, name, changed)
+        places += places_of(name, own.layout).values()
+        if any(source is not None for source in changed):
+            about = statistics if name in DENOISING_COMPONENTS else _unmeasured(statistics)
+            merged[name] = ComponentMerge(name, own, changed, method, dtype=dtype, statistics=about)
+    method.check_rules(places)
+    for merge in merged.values():
+        method.probe(list(merge.places.values()))
+    return merged
+
+
+def _with_range(source: MergeSource, expert: ModelSource) -> MergeSource:
+    """The expert with the timesteps that it owns, where its trainer or compressor kept them."""
+    if source.min_timestep is not None or source.max_timestep is not None:
+        return source
+    low, high = owned_timesteps(expert)
+    return source.model_copy(update={"min_timestep": low, "max_timestep": high})
 
 
 def _component_names(base: ModelSource, experts: Sequence[ModelSource]) -> list[str]:
@@ -135,17 +153,7 @@ def _component_names(base: ModelSource, experts: Sequence[ModelSource]) -> list[
     return list(dict.fromkeys([*base.components, *([PROJECTIONS] if kept else [])]))
 
 
-def _all_places(base: ModelSource) -> list[TensorPlace]:
-    return [
-        place
-        for name, source in base.components.items()
-        for place in places_of(name, source.layout).values()
-    ]
-
-
-def _base_component(
-    base: ModelSource, name: str, experts: Sequence[Source | None]
-) -> WeightSource:
+def _base_component(base: ModelSource, name: str, experts: Sequence[Source | None]) -> WeightSource:
     if name in base.components:
         source = base.components[name]
         if isinstance(source, DeltaSource):
@@ -209,33 +217,6 @@ class _Unmeasured:
 
 def _unmeasured(statistics: Sequence[Statistics]) -> list[Statistics]:
     return [_Unmeasured() for _ in statistics]
-
-
-def _run_method_file(path: str, allow_code: bool) -> None:
-    """Runs a user's own Python file, which registers its merge methods."""
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"There is no method_file {path}", fix="give a Python file that is here")
-    if not allow_code:
-        raise ConfigError(
-            f"The recipe runs the code of {path}", fix="read it, then add --allow-code"
-        )
-    name = f"deme_method_{hash_file(file)[:16]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file", fix="name a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    before = set(MERGE_METHODS)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's code raises is told as theirs
-        raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
-    if not set(MERGE_METHODS) - before and not any(
-        m.function.__module__ == name for m in MERGE_METHODS.values()
-    ):
-        raise ConfigError(
-            f"{path} registers no merge method", fix="decorate its function with @merge_method"
-        )
 
 
 def require_hash(model: str, wanted: str | None, found: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -105,7 +105,7 @@ class MergeRecipe(Config):
             model.model_copy(
                 update={
                     "model": relocated(model.model, origin, folder),
-                    "statistics": relocated(model.statistics, origin, folder),
+                    "statistics": model.statistics and relocated(model.statistics, origin, folder),
                 }
             )
             for model in self.models
@@ -113,15 +113,12 @@ class MergeRecipe(Config):
         changes = {
             "models": models,
             "base_model": relocated(self.base_model, origin, folder),
-            "method_file": relocated(self.method_file, origin, folder),
+            "method_file": self.method_file and relocated(self.method_file, origin, folder),
         }
         return self.model_copy(update=changes)
 
 
-PathT = TypeVar("PathT", str, str | None)
-
-
-def relocated(path: PathT, origin: Path, folder: Path) -> PathT:
+def relocated(path: str, origin: Path, folder: Path) -> str:
     """A path that is relative to ``origin`` as one that is relative to ``folder``.
 
     An absolute path stays, and so does what is no file here: a hub id, a bundled model's name.
@@ -132,7 +129,7 @@ def relocated(path: PathT, origin: Path, folder: Path) -> PathT:
         folder: the one that it shall be relative to.
 
     """
-    if path is None or Path(path).is_absolute() or path in BUNDLED:
+    if Path(path).is_absolute() or path in BUNDLED:
         return path
     here = os.path.normpath(origin / path)
     if not os.path.exists(here):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
@@ -268,7 +269,7 @@ class _File:
         position = self.start + self.offsets[name]
         end = position + self.tensors[name].nbytes
         for piece in pieces:
-            raw = memoryview(piece.contiguous().view(torch.uint8).numpy())
+            raw = memoryview(cast(Any, piece.contiguous().view(torch.uint8).numpy()))
             with storage_errors(self.path):
                 while raw:
                     written = _write_at(self.descriptor, raw, position)

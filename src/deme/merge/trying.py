@@ -9,7 +9,7 @@ import torch
 
 from ..denoisers import Denoiser
 from ..denoisers.contract import PROJECTIONS
-from ..errors import MismatchError
+from ..errors import ConfigError, MismatchError
 from .apply import InPlaceMerger
 from .bound_method import WEIGHT
 from .planning import MergePlan, plan_merge
@@ -102,6 +102,8 @@ def _plan(
     parameters: Mapping[str, Setting] | None,
     seed: int,
 ) -> MergePlan:
+    if weights is not None and len(weights) != len(experts):
+        raise ConfigError(f"{len(experts)} experts need {len(experts)} weights, not {len(weights)}")
     given = [{} for _ in experts] if weights is None else [{WEIGHT: value} for value in weights]
     recipe = MergeRecipe(
         merge_method=method,

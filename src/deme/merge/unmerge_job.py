@@ -71,9 +71,7 @@ def unmerge(
         if index == taken:
             continue
         path = located(source.model, folder)
-        others[index] = open_expert(
-            path, theta, variant=source.variant, revision=source.revision
-        )
+        others[index] = open_expert(path, theta, variant=source.variant, revision=source.revision)
         require_hash(path, source.hash, digest_model(others[index]))
     with sole_writer(output), atomic_path(output) as partial:
         _write(theta, result, others, bound, taken, partial, workers, progress)
@@ -112,8 +110,10 @@ def _write(
     changed = differing_components(base, merged)
     for name, source in base.components.items():
         result = merged.components.get(name)
-        if name not in changed or isinstance(source, DeltaSource) or not isinstance(
-            result, WeightSource
+        if (
+            name not in changed
+            or isinstance(source, DeltaSource)
+            or not isinstance(result, WeightSource)
         ):
             copy_component(base, partial, name)
             continue

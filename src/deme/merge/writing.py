@@ -170,9 +170,7 @@ class _Writer:
         room = len(json.dumps({METADATA_KEY: draft.to_json()})) + METADATA_ROOM
         self._write(files, owners, room)
         recipe = self._result().recipe
-        set_metadata(
-            self.partial, {HASH_KEY: recipe.meaning(), METADATA_KEY: recipe.to_json()}
-        )
+        set_metadata(self.partial, {HASH_KEY: recipe.meaning(), METADATA_KEY: recipe.to_json()})
         return self._result()
 
     def _write(

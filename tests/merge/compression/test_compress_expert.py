@@ -19,7 +19,7 @@ from deme.merge.compression import (
     open_for_base,
 )
 from deme.merge.compression import index as index_module
-from deme.merge.compression.difference import difference
+from deme.merge.difference import difference
 from deme.merge.sources.contract import DeltaSource, ModelSource, TensorInfo
 from merge.compression.memory_model import (
     MemoryWeights,

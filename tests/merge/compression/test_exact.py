@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deme.errors import StorageError
 from deme.merge.compression import exact
-from deme.merge.compression.difference import difference
+from deme.merge.difference import difference
 from deme.merge.compression.exact import decode_exact, encode_exact
 from deme.merge.compression.planes import PayloadReader
 from merge.compression.memory_model import INTEGERS, PROPERTY, finetuned, same_bits

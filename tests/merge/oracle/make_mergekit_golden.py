@@ -225,13 +225,16 @@ def main() -> None:
         for index, expert in enumerate(experts):
             tensors[f"peculiar/{case_name}/expert{index}"] = expert
         tensors[f"peculiar/{case_name}/merged"] = mergekits(case, base, experts)
-    metadata = {name: importlib.metadata.version(name) for name in ("mergekit", "torch")}
-    metadata["cases"] = json.dumps({name: case._asdict() for name, case in CASES.items()})
-    metadata["peculiar"] = json.dumps(
-        {name: case._asdict() for name, (case, *_) in peculiar.items()}
-    )
+    described = {
+        "mergekit": importlib.metadata.version("mergekit"),
+        "torch": importlib.metadata.version("torch"),
+        "cases": {name: case._asdict() for name, case in CASES.items()},
+        "peculiar": {name: case._asdict() for name, (case, *_) in peculiar.items()},
+    }
     save_file(
-        {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, GOLDEN, metadata
+        {name: tensor.contiguous().clone() for name, tensor in tensors.items()},
+        GOLDEN,
+        {"golden": json.dumps(described)},  # one entry: safetensors stores several in any order
     )
     GOLDEN.chmod(0o644)  # safetensors lets only the owner read
 

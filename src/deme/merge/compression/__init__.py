@@ -16,7 +16,6 @@ from .component import CompressedComponent
 from .expanding import expand_expert
 from .metadata import CompressedExpert
 from .opening import is_compressed, open_compressed, open_for_base
-from .ranges import owned_timesteps
 from .report import ComponentReport, CompressionReport
 from .writing import compress_expert
 
@@ -30,5 +29,4 @@ __all__ = [
     "is_compressed",
     "open_compressed",
     "open_for_base",
-    "owned_timesteps",
 ]

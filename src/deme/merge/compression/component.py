@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ...errors import MismatchError
+from ..difference import as_expert_stores, difference
 from ..sources.contract import DeltaSource, TensorInfo
 from .approximate import Approximation, as_matrix
-from .difference import as_expert_stores, difference
 from .exact import decode_exact
 from .index import ComponentIndex, CompressedTensor, digest_bytes, digest_tensor
 from .metadata import CompressedExpert

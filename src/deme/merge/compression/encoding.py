@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...errors import MismatchError
+from ..difference import as_expert_stores, difference
 from .choosing import approximate
-from .difference import as_expert_stores, difference
 from .exact import INTEGERS, encode_exact
 from .index import CompressedTensor, digest_bytes, digest_tensor
 from .quantized import sum_of_squares

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .difference import as_expert_stores
+from ..difference import as_expert_stores
 from .planes import PayloadReader, pack_codes, unpack_codes
 from .zigzag import from_zigzag, to_zigzag
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError, MismatchError
+from ..ownership import require_range
 from ..sources.contract import ModelSource, WeightSource
 from ..streaming import default_workers
 from .container import PayloadWriter, payload_file
 from .encoding import EncodedTensor, encode_tensor
 from .index import ComponentIndex, index_key, payloads_key
 from .metadata import CompressedComponentInfo, CompressedExpert
-from .ranges import require_range
 from .report import ComponentReport, CompressionReport
 
 SUFFIX = ".safetensors"

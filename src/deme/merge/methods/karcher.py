@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from .arguments import participants, relative_weights
+from .arguments import BALANCED, participants, relative_weights
 from .registry import merge_method
 from .span import combine, cosines, gram, one_row
 
@@ -66,11 +66,12 @@ def karcher_coefficients(products: Tensor, w: Tensor, max_iter: int, tol: float)
     """Coefficients ``(N,)`` of the ``θ_i``, from their inner products ``(N, N)`` and weights."""
     norms = products.diagonal().sqrt()
     present = (norms > 0).nonzero().flatten()
-    coefficients = torch.zeros_like(w)
-    if len(present) == 0:
-        return coefficients
+    total = w[present].sum()
+    if not bool(total.abs() > BALANCED):  # no direction is nearest to the experts that have one
+        return w
     cosine = cosines(products)[present][:, present]
-    mean = mean_direction(cosine, w[present] / w[present].sum(), max_iter, tol)
+    mean = mean_direction(cosine, w[present] / total, max_iter, tol)
+    coefficients = torch.zeros_like(w)
     coefficients[present] = (w @ norms) * mean / norms[present]
     return coefficients
 

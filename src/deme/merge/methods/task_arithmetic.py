@@ -9,9 +9,7 @@ from torch import Tensor
 from .registry import merge_method
 
 
-@merge_method(
-    paper="arXiv:2212.04089; as Eq. 8 of arXiv:2410.06664", elementwise=True, linear=True
-)
+@merge_method(paper="arXiv:2212.04089; as Eq. 8 of arXiv:2410.06664", elementwise=True, linear=True)
 def task_arithmetic(base: Tensor, deltas: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """``θ + Σ w_i τ_i`` (Eq. 8). Weights may have any sign and need not sum to one.
 

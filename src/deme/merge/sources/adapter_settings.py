@@ -115,6 +115,4 @@ def _require_known(values: Mapping[str, Any], origin: str) -> None:
         )
     for key in _REFUSED:
         if values.get(key):
-            raise ModelError(
-                f"{origin} uses {key}, which is more than a change of weights", fix=fix
-            )
+            raise ModelError(f"{origin} uses {key}, which is not read", fix=fix)

@@ -13,7 +13,14 @@ from ...errors import MismatchError, ModelError
 from .adapter_deltas import Scale, bias_delta, weight_delta
 from .adapter_names import AdapterModule, list_modules
 from .adapter_settings import AdapterSettings, read_component_settings
-from .adapter_targets import PEFT_PREFIX, REPLACEMENT, Target, TargetNames, candidates_of
+from .adapter_targets import (
+    DENOISERS,
+    PEFT_PREFIX,
+    REPLACEMENT,
+    Target,
+    TargetNames,
+    candidates_of,
+)
 from .contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
 from .families import describe_adapter, describe_layout
 from .mapped import MappedSource
@@ -50,8 +57,9 @@ class AdapterDelta(DeltaSource):
     ) -> None:
         self.origin = file.tensors.origin
         self.files = (*file.tensors.files, *([file.config] if file.config else []))
-        self._tensors, self._settings = file.tensors, settings
+        self._tensors = file.tensors
         self._targets: dict[str, Target] = {}
+        self._scales = {t.module.name: _scale(t, file.tensors, settings) for t in targets}
         for target in targets:
             for name in (target.weight, target.bias):
                 if name is not None and _changes(target, name):
@@ -63,19 +71,22 @@ class AdapterDelta(DeltaSource):
     def read_delta(self, name: str, base: Tensor) -> Tensor:
         """``τ`` of one tensor; see :meth:`DeltaSource.read_delta`."""
         target = self._targets[name]
-        factors = {role: self._tensors.read(found) for role, found in target.module.tensors.items()}
+        roles = target.module.tensors
+        factors = {r: self._tensors.read(found) for r, found in roles.items() if r != "alpha"}
         if REPLACEMENT in factors:
             new = factors[REPLACEMENT].reshape(base.shape)
             return new.float() - base.to(new.dtype).float()
-        scale = self._scale(target, factors)
+        scale = self._scales[target.module.name]
         delta = bias_delta(factors, scale) if name == target.bias else None
-        if delta is not None:
-            return delta
-        return weight_delta(factors, base, scale)
+        return weight_delta(factors, base, scale) if delta is None else delta
 
-    def _scale(self, target: Target, factors: dict[str, Tensor]) -> Scale:
-        alpha = factors.pop("alpha", None)
-        return self._settings.scale(target.name, None if alpha is None else float(alpha))
+
+def _scale(target: Target, tensors: MappedSource, settings: AdapterSettings) -> Scale:
+    name = target.module.tensors.get("alpha")
+    alpha = None if name is None else tensors.read(name)
+    if alpha is not None and alpha.numel() != 1:
+        raise ModelError(f"{tensors.origin}: {name} holds {alpha.numel()} numbers, not one")
+    return settings.scale(target.name, None if alpha is None else float(alpha))
 
 
 def _changes(target: Target, name: str) -> bool:
@@ -158,7 +169,7 @@ def _choose(
     if not here:
         raise MismatchError(
             f"{origin} is for the {' or '.join(candidates or ())}, which {base.origin} does not "
-            "have",
+            f"have. {_families(file, base)}",
             choices=base.components,
             fix="give an adapter that was trained for this very base",
         )
@@ -207,14 +218,21 @@ def _misfit(
     file: AdapterFile, count: int, component: str, wrong: Sequence[str], base: ModelSource
 ) -> MismatchError:
     more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    noted = file.tensors.metadata.get(BASE_METADATA)
-    trained = f" (its metadata says {noted[:60]!r})" if noted else ""
-    source = base.components[component]
     return MismatchError(
         f"{file.tensors.origin} does not fit {base.origin}: {len(wrong)} of {count} modules are "
         f"not in its {component} or have another shape there:\n  "
         + "\n  ".join(wrong[:SHOWN])
-        + f"{more}\nIt looks made for {describe_adapter(file.tensors.layout)}{trained}; the base "
-        f"looks like {describe_layout(source.layout)}",
+        + f"{more}\n{_families(file, base)}",
         fix="give an adapter that was trained for this very base",
+    )
+
+
+def _families(file: AdapterFile, base: ModelSource) -> str:
+    noted = file.tensors.metadata.get(BASE_METADATA)
+    trained = f" (its metadata says {noted[:60]!r})" if noted else ""
+    component = next((name for name in DENOISERS if name in base.components), None)
+    layout = base.components[component or next(iter(base.components))].layout
+    return (
+        f"It looks made for {describe_adapter(file.tensors.layout)}{trained}; the base looks like "
+        f"{describe_layout(layout)}"
     )

@@ -41,11 +41,11 @@ def match_expert(expert: ModelSource, base: ModelSource) -> ModelSource:
             continue
         if name == PROJECTIONS:
             components[name] = _projections(source, base)
-        elif name in base.components and (named or _is_called(expert, name)):
-            components[name] = View(base, name).weights(source)
         elif not named or expert.form == "component":
-            view = _place(source, name, base)
+            view = _called(expert, base) or _place(source, name, base)
             components[view.component] = view.weights(source)
+        elif name in base.components:
+            components[name] = View(base, name).weights(source)
         elif name not in IGNORED and not is_part(base):
             lacking.append(name)
     if lacking:
@@ -68,9 +68,10 @@ def _projections(source: WeightSource, base: ModelSource) -> WeightSource:
     return align_weights(source, own) if isinstance(own, WeightSource) else source
 
 
-def _is_called(expert: ModelSource, component: str) -> bool:
-    """Whether the user's own name for it says which component it is."""
-    return component in (Path(expert.origin).name, Path(expert.origin).stem)
+def _called(expert: ModelSource, base: ModelSource) -> View | None:
+    """The base's component that the user named the expert's file or folder after."""
+    path = Path(expert.origin)
+    return next((View(base, n) for n in base.components if n in (path.name, path.stem)), None)
 
 
 def _place(source: WeightSource, name: str, base: ModelSource) -> View:
@@ -81,7 +82,7 @@ def _place(source: WeightSource, name: str, base: ModelSource) -> View:
         if isinstance(own, WeightSource) and component not in (PROJECTIONS, REST)
     ]
     # the likeliest first: its mismatch is the one to be told
-    views.sort(key=lambda view: view.component != name and -_shared(source, view))
+    views.sort(key=lambda view: (view.component != name, -_shared(source, view)))
     fitting: list[View] = []
     problem: MismatchError | None = None
     for view in views:

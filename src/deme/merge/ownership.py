@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...errors import ConfigError
-from ...files import read_json
-from ..sources.contract import ModelSource
+from ..errors import ConfigError
+from ..files import read_json
+from .sources.contract import ModelSource
 
 RECORD = "training.json"
 """Beside every expert that deme trains; its ``timesteps`` are first and end of the range."""
