@@ -58,7 +58,7 @@ def test_an_unknown_method_is_named_with_the_nearest() -> None:
         ConfigError,
         match=re.escape(
             "Unknown merge_method 'task_arithmetics'. Did you mean 'task_arithmetic'? "
-            "Choices: task_arithmetic."
+            f"Choices: {', '.join(MERGE_METHODS)}."
         ),
     ):
         merge_one("task_arithmetics")

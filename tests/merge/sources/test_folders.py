@@ -197,6 +197,12 @@ def test_shards_without_their_index_are_refused(tmp_path: Path) -> None:
 def test_a_configuration_without_weights_is_refused(saved: MakeSaved, tmp_path: Path) -> None:
     folder = tmp_path / "pipeline"
     shutil.copytree(saved().folder, folder)
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "config.json").write_text("{}")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "T5Tokenizer"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert "tokenizer" not in open_model(folder).components
     (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights of its unet"):
         open_model(folder)

@@ -252,6 +252,28 @@ def test_a_kernel_between_two_pointwise_factors() -> None:
     assert torch.allclose(conv(x, tau, padding=1), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kernel", [(), (3, 3)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_magnitude_is_of_outputs_or_of_inputs_by_its_shape(
+    kernel: tuple[int, ...], axis: int
+) -> None:
+    """LyCORIS has both; the adapted weight then has the magnitude as its norm on that axis."""
+    draws = torch.Generator().manual_seed(0)
+    theta = torch.randn(6, 6, *kernel, generator=draws)
+    factors = {
+        "down": torch.randn(2, 6, *kernel, generator=draws),
+        "up": torch.randn(6, 2, *[1] * len(kernel), generator=draws),
+    }
+    shape = [1] * theta.ndim
+    shape[axis] = 6
+    scale = torch.rand(shape, generator=draws) + 0.5
+    tau = weight_delta({**factors, "dora_scale": scale}, theta, Scale())
+    adapted = (theta + tau).transpose(0, axis).flatten(1)
+    assert torch.allclose(adapted.norm(dim=1), scale.flatten(), rtol=1e-5)
+    plain = (theta + weight_delta(factors, theta, Scale())).transpose(0, axis).flatten(1)
+    assert torch.allclose(torch.cosine_similarity(adapted, plain), torch.ones(6), rtol=1e-5)
+
+
 def test_whole_differences_are_taken_as_they_are(saved: MakeSaved, tmp_path: Path) -> None:
     """LyCORIS' ``diff``, which has no factors and no scale."""
     base = open_model(saved("1").folder)

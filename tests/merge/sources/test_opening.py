@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deme.errors import MismatchError, ModelError
-from deme.merge.sources.contract import Source, WeightSource
+from deme.merge.compression import compress_expert
+from deme.merge.sources.contract import DeltaSource, Source, WeightSource
 from deme.merge.sources.opening import open_expert, open_model
 from merge.sources.conftest import Saved
 from merge.sources.tiny_models import State, state_of, text_encoder
@@ -232,3 +233,33 @@ def test_what_is_nowhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_folders_without_anything_are_refused(saved: MakeSaved, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No weights found"):
         open_expert(tmp_path, open_model(saved("1").folder))
+
+
+def test_a_compressed_expert_is_an_expert_and_no_base(saved: MakeSaved, tmp_path: Path) -> None:
+    base = open_model(saved("1").folder)
+    full = open_expert(saved("1", seed=7).folder, base)
+    compress_expert(base, full, tmp_path / "small.safetensors")
+    small = open_expert(tmp_path / "small.safetensors", base)
+    assert sorted(small.components) == sorted(full.components)
+    theta = weights(base.components["unet"]).read("conv_in.weight")
+    source = small.components["unet"]
+    assert isinstance(source, DeltaSource)
+    expected = read(full.components["unet"])["conv_in.weight"] - theta
+    assert torch.equal(source.read_delta("conv_in.weight", theta), expected)
+    with pytest.raises(ModelError, match="is a compressed expert, not a model"):
+        open_model(tmp_path / "small.safetensors")
+
+
+def test_one_component_of_a_single_file_that_cannot_be_converted_is_no_hindrance(
+    saved: MakeSaved, tmp_path: Path
+) -> None:
+    """An autoencoder in diffusers' names for a file whose transformer has none of them."""
+    state = load_file(saved("1").file)
+    start = "model.diffusion_model."
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(start)}
+    kept[f"{start}double_blocks.0.img_attn.qkv.weight"] = torch.ones(2)
+    kept[f"{start}single_blocks.0.linear1.weight"] = torch.ones(2)
+    save_file(kept, tmp_path / "base.safetensors")
+    save_file(state_of(saved("1", seed=7).pipe.vae), tmp_path / "expert.safetensors")
+    base = open_model(tmp_path / "base.safetensors")
+    assert list(open_expert(tmp_path / "expert.safetensors", base).components) == ["vae"]

@@ -117,7 +117,8 @@ def test_an_adapter_that_fits_two_components_needs_a_folder_that_says_which(
     with pytest.raises(MismatchError, match=r"fits several of .*Choices: text_encoder, text_enc"):
         open_expert(tmp_path / "mine", base)
     (tmp_path / "mine").rename(tmp_path / "text_encoder_2")
-    assert list(open_expert(tmp_path / "text_encoder_2", base).components) == ["text_encoder_2"]
+    for path in ("text_encoder_2", "text_encoder_2/adapter_model.safetensors"):
+        assert list(open_expert(tmp_path / path, base).components) == ["text_encoder_2"]
 
 
 def test_an_adapter_is_no_base(saved: MakeSaved, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def weight_delta(factors: Factors, base: Tensor, scale: Scale) -> Tensor:
 
     LoRA (2106.09685) ``s · B A``, for convolutions with a kernel in ``A`` or between the two; LoHa
     (2108.06098) ``s · (A₁ B₁) ∘ (A₂ B₂)``; LoKr ``s · A ⊗ B``; with a magnitude ``m``, DoRA
-    (2402.09353): ``m (θ + s B A) / ‖θ + s B A‖ − θ``, the norm over each output's weights.
+    (2402.09353): ``m (θ + s B A) / ‖θ + s B A‖ − θ``, the norm over each output's weights, or as
+    LyCORIS may have it over each input's.
 
     Args:
         factors: the module's tensors by role.
@@ -55,16 +56,32 @@ def weight_delta(factors: Factors, base: Tensor, scale: Scale) -> Tensor:
     if product.shape[0] != base.shape[0] or product.numel() != base.numel():
         raise ValueError(f"its product is {tuple(product.shape)}, the weight {tuple(base.shape)}")
     delta = product.reshape(base.shape)
-    if "magnitude" not in factors:
+    if not factors.keys() & {"magnitude", "dora_scale"}:
         return delta
-    magnitude = factors["magnitude"].float()
-    if magnitude.numel() != base.shape[0]:
-        raise ValueError(f"its magnitude is {tuple(magnitude.shape)}, not one for each output")
     theta = base.float()
     adapted = theta + delta
-    each = (-1, *[1] * (base.ndim - 1))
-    norm = torch.linalg.vector_norm(adapted.flatten(1), dim=1).view(each)
-    return adapted.mul_(magnitude.view(each) / norm).sub_(theta)
+    magnitude = _magnitude(factors, base)
+    over = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
+    norm = torch.linalg.vector_norm(adapted, dim=over, keepdim=True)
+    return adapted.mul_(magnitude / norm).sub_(theta)
+
+
+def _magnitude(factors: Factors, base: Tensor) -> Tensor:
+    """DoRA's ``m`` with ones on the axes that its norm is over.
+
+    PEFT keeps one for each output; LyCORIS says by its shape whether it is for outputs or inputs.
+    """
+    ones = [1] * (base.ndim - 1)
+    if "magnitude" in factors:
+        found = factors["magnitude"].float().flatten()
+        shapes = [(base.shape[0], *ones)]
+        found = found.view(-1, *ones)
+    else:
+        found = factors["dora_scale"].float()
+        shapes = [(base.shape[0], *ones), (1, base.shape[1], *ones[1:])]
+    if tuple(found.shape) not in shapes:
+        raise ValueError(f"its magnitude is {tuple(found.shape)}, the weight {tuple(base.shape)}")
+    return found
 
 
 def bias_delta(factors: Factors, scale: Scale) -> Tensor | None:
@@ -80,7 +97,7 @@ def _product(factors: Factors, scale: Scale) -> Tensor:
     roles = factors.keys()
     if {"down", "up"} <= roles:
         return _lora(factors, scale)
-    if {"embedding_down", "embedding_up"} <= roles and "magnitude" not in roles:
+    if {"embedding_down", "embedding_up"} <= roles:
         down, up = factors["embedding_down"], factors["embedding_up"]
         return (up @ down).t() * scale.of(down.shape[0])
     if {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"} <= roles:

@@ -41,8 +41,8 @@ class AdapterFile:
     """Of PEFT's configuration; None where there is none, and the file says all itself."""
     config: Path | None = None
     """The file of that configuration."""
-    component: str | None = None
-    """What its folder is called, which may be what it is for."""
+    called: str | None = None
+    """What its folder or file is called, which may be what it is for."""
 
 
 class AdapterDelta(DeltaSource):
@@ -150,9 +150,8 @@ def _groups(file: AdapterFile, base: ModelSource) -> dict[tuple[str, ...] | None
         candidates, name = candidates_of(module.name)
         if REPLACEMENT in module.tensors:
             name = name.replace(".base_layer.", ".").replace(".modules_to_save.default.", ".")
-        called = file.component
-        if candidates is None and called is not None and called in base.components:
-            candidates = (called,)
+        if candidates is None and file.called is not None and file.called in base.components:
+            candidates = (file.called,)
         groups.setdefault(tuple(candidates) if candidates else None, []).append((name, module))
     return groups
 

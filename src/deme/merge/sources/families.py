@@ -60,6 +60,8 @@ _CLASSES = (
 
 def component_of_class(name: str) -> str | None:
     """The component that a class of diffusers or transformers is, as pipelines call it."""
+    if name.endswith(("Tokenizer", "TokenizerFast", "Scheduler", "Processor")):
+        return None
     return next((component for component, part in _CLASSES if part in name), None)
 
 

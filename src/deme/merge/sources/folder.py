@@ -37,14 +37,14 @@ def open_pipeline(folder: Path, origin: str, variant: str | None = None) -> Mode
         StorageError: a file is missing, truncated or cannot be read.
 
     """
-    names = _component_names(folder / INDEX)
-    _require_variant(folder, names, variant)
+    classes = _component_classes(folder / INDEX)
+    _require_variant(folder, classes, variant)
     components: dict[str, Source] = {}
-    for name in names:
+    for name, kind in classes.items():
         files = choose_weight_files(folder / name, variant, or_default=True)
         if files is not None:
             components[name] = files.open(f"{origin}/{name}")
-        elif (folder / name / COMPONENT_CONFIG).is_file():
+        elif component_of_class(kind) and (folder / name / COMPONENT_CONFIG).is_file():
             raise ModelError(
                 f"{origin} has no weights of its {name}: {folder / name} holds a configuration "
                 "alone",
@@ -105,21 +105,25 @@ def open_loose_components(
     return ModelSource(origin, components | _projections(folder, origin), folder, "pipeline")
 
 
-def _component_names(index: Path) -> list[str]:
+def _component_classes(index: Path) -> dict[str, str]:
     content = read_json(index)
     if not isinstance(content, dict):
         raise ModelError(f"{index} is not a pipeline's index: it holds no JSON object")
-    names = [name for name, value in content.items() if isinstance(value, list) and any(value)]
-    for name in names:
+    classes = {
+        name: str(value[-1])
+        for name, value in content.items()
+        if isinstance(value, list) and any(value)
+    }
+    for name in classes:
         if not is_plain_name(name):
             raise ModelError(
                 f"{index} names the component {name!r}, which is not in its own folder",
                 fix="give a model from a source that you trust",
             )
-    return names
+    return classes
 
 
-def _require_variant(folder: Path, names: list[str], variant: str | None) -> None:
+def _require_variant(folder: Path, names: Iterable[str], variant: str | None) -> None:
     if variant is None:
         return
     found = {files.variant for name in names for files in list_weight_files(folder / name)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...denoisers.contract import PROJECTIONS
-from ...errors import MismatchError
+from ...errors import DemeError, MismatchError, ModelError
 from .aligning import align_weights
 from .contract import ModelSource, Source, WeightSource
 from .names import match_names
@@ -84,12 +84,12 @@ def _place(source: WeightSource, name: str, base: ModelSource) -> View:
     # the likeliest first: its mismatch is the one to be told
     views.sort(key=lambda view: (view.component != name, -_shared(source, view)))
     fitting: list[View] = []
-    problem: MismatchError | None = None
+    problem: DemeError | None = None
     for view in views:
         try:
             view.weights(source)
             fitting.append(view)
-        except MismatchError as error:
+        except (MismatchError, ModelError) as error:
             problem = problem or error
     if len(fitting) == 1:
         return fitting[0]

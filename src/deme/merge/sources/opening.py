@@ -47,12 +47,11 @@ def open_model(
     """
     origin = str(path)
     location = _locate(origin, variant, revision)
-    opened = _open(location, origin, variant)
+    opened = None if _is_compressed(location) else _open(location, origin, variant)
     if isinstance(opened, ModelSource):
         return opened
-    raise ModelError(
-        f"{origin} is an adapter, not a model", fix="give the model that it was trained for"
-    )
+    kind = "a compressed expert" if opened is None else "an adapter"
+    raise ModelError(f"{origin} is {kind}, not a model", fix="give the model that it was made from")
 
 
 def open_expert(
@@ -65,8 +64,9 @@ def open_expert(
     """An expert, its components under the base's own names.
 
     Args:
-        path: as for :func:`open_model`; also a low-rank adapter's file or folder, and a folder of
-            components without an index, as training scripts leave it.
+        path: as for :func:`open_model`; also a low-rank adapter's file or folder, an expert that
+            ``deme compress`` wrote, and a folder of components without an index, as training
+            scripts leave it.
         base: the model that it was finetuned from.
         variant: as for :func:`open_model`.
         revision: as for :func:`open_model`.
@@ -80,10 +80,20 @@ def open_expert(
     """
     origin = str(path)
     location = _locate(origin, variant, revision)
+    if _is_compressed(location):
+        from ..compression import open_for_base  # which builds on these sources
+
+        return open_for_base(location, base)
     opened = _open(location, origin, variant, tuple(base.components))
     if isinstance(opened, ModelSource):
         return match_expert(opened, base)
     return open_adapter(opened, base, origin)
+
+
+def _is_compressed(location: Path) -> bool:
+    from ..compression import is_compressed
+
+    return location.suffix in SAFETENSORS_SUFFIXES and is_compressed(location)
 
 
 def _locate(path: str, variant: str | None, revision: str | None) -> Path:
@@ -118,8 +128,10 @@ def _open(
         tensors = open_tensor_file(location, origin)
         if not is_adapter(tensors.layout):
             return _open_file(tensors)
-        config = location.parent / ADAPTER_CONFIG
-        return [_adapter(tensors, config if location.stem == ADAPTER_STEMS[0] else None)]
+        parent = location.absolute().parent
+        if location.stem not in ADAPTER_STEMS:
+            return [AdapterFile(tensors, called=location.stem)]
+        return [_adapter(tensors, parent)]
     if (location / INDEX).is_file():
         return open_pipeline(location, origin, variant)
     adapters = _adapters_inside(location, origin, components or COMPONENTS)
@@ -154,13 +166,12 @@ def _adapters_inside(location: Path, origin: str, components: tuple[str, ...]) -
         file = next((folder / name for name in names if (folder / name).is_file()), None)
         if file is not None:
             tensors = open_tensor_file(file, origin)
-            found.append(_adapter(tensors, folder / ADAPTER_CONFIG, folder.absolute().name))
+            found.append(_adapter(tensors, folder.absolute()))
     return found
 
 
-def _adapter(
-    tensors: MappedSource, config: Path | None, component: str | None = None
-) -> AdapterFile:
-    if config is None or not config.is_file():
-        return AdapterFile(tensors, component=component)
-    return AdapterFile(tensors, read_settings(config), config, component)
+def _adapter(tensors: MappedSource, folder: Path) -> AdapterFile:
+    config = folder / ADAPTER_CONFIG
+    if not config.is_file():
+        return AdapterFile(tensors, called=folder.name)
+    return AdapterFile(tensors, read_settings(config), config, folder.name)
