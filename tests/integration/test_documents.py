@@ -7,7 +7,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
+from deme.config import parse_config
+from deme.merge import MergeRecipe
+from deme.merge.bound_method import BoundMethod
 from deme.runs import list_recipes, load_spec
 from deme.runs.template import commented_template
 
@@ -52,10 +56,21 @@ def test_every_command_in_the_documents_exists() -> None:
     import deme.cli.verbs  # noqa: F401
     from deme.cli import app
 
-    verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
     for document in DOCUMENTS:
-        for verb in re.findall(r"^    deme ([a-z]+)", document.read_text("utf-8"), re.M):
+        for verb, words in re.findall(r"^    deme ([a-z]+)(.*)", document.read_text("utf-8"), re.M):
             assert verb in verbs, f"{document.name}: deme {verb}"
+            known = {name for item in verbs[verb].params for name in item.opts}
+            for option in re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", words.partition(" #")[0]):
+                assert option in known, f"{document.name}: deme {verb} {option}"
+
+
+def test_recipes_of_merges_in_the_documents_are_valid() -> None:
+    text = (ROOT / "docs" / "merging.md").read_text("utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.M)
+    assert blocks
+    for block in blocks:
+        BoundMethod.of(parse_config(MergeRecipe, yaml.safe_load(block)))
 
 
 def test_links_between_documents_lead_somewhere() -> None:

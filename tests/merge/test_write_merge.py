@@ -162,15 +162,24 @@ def test_an_output_that_exists_is_left_alone_unless_it_may_be_replaced(
 ) -> None:
     (tmp_path / "merged").mkdir()
     (tmp_path / "merged" / "precious").write_text("mine")
-    with pytest.raises(ConfigError, match=r"merged exists\. Fix: choose another --output"):
-        merge(recipe, tmp_path / "merged")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"merged exists and is no merge.*--output"):
+            merge(recipe, tmp_path / "merged", overwrite=overwrite)
     assert [path.name for path in (tmp_path / "merged").iterdir()] == ["precious"]
+    (tmp_path / "merged" / "precious").unlink()
     merge(recipe, tmp_path / "merged", overwrite=True)
-    assert not (tmp_path / "merged" / "precious").exists()
+    before = (tmp_path / "merged" / WEIGHTS).read_bytes()
+    other = recipe.model_copy(update={"merge_method": "ties"})
+    with pytest.raises(ConfigError, match=r"merged exists\. Fix: .*--overwrite"):
+        merge(other, tmp_path / "merged")
+    assert (tmp_path / "merged" / WEIGHTS).read_bytes() == before
+    merge(other, tmp_path / "merged", overwrite=True)
+    assert (tmp_path / "merged" / WEIGHTS).read_bytes() != before
 
 
 def test_an_input_is_never_replaced(recipe: MergeRecipe, tmp_path: Path) -> None:
     for name in ("base", "e1"):
+        (tmp_path / name / "recipe.yaml").touch()
         with pytest.raises(ConfigError, match="which the merge reads"):
             merge(recipe, tmp_path / name, overwrite=True)
         assert (tmp_path / name / WEIGHTS).is_file()
@@ -201,14 +210,15 @@ def test_an_expert_that_is_the_base_is_refused(base: Denoiser, tmp_path: Path) -
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("where", ["base", "e1"])
+@pytest.mark.parametrize("method", ["task_arithmetic", "breadcrumbs"])
 def test_values_that_are_not_finite_are_blamed_on_their_file(
-    recipe: MergeRecipe, tmp_path: Path, where: str, value: float
+    recipe: MergeRecipe, tmp_path: Path, where: str, value: float, method: str
 ) -> None:
     weights = load_file(tmp_path / where / WEIGHTS)
     weights["conv_in.bias"][3] = value
     save_file(weights, tmp_path / where / WEIGHTS)
     with pytest.raises(MismatchError, match=rf"{where}.* not finite .* in conv_in\.bias"):
-        merge(recipe, tmp_path / "merged")
+        merge(recipe.model_copy(update={"merge_method": method}), tmp_path / "merged")
     assert not any("merged" in path.name for path in tmp_path.iterdir())
 
 
@@ -410,6 +420,7 @@ def test_a_users_own_method_runs_only_when_it_may(
         ({"merge_method": "ties", "parameters": {"densty": 0.5}}, "Did you mean 'density'?"),
         ({"merge_method": "ties", "parameters": {"density": 7}}, "density is 7"),
         ({"merge_method": "ties", "parameters": {"seed": 7}}, "no parameter 'seed'"),
+        ({"merge_method": "slerp"}, "slerp"),
     ],
 )
 def test_a_wrong_setting_is_found_before_anything_is_written(
@@ -417,3 +428,15 @@ def test_a_wrong_setting_is_found_before_anything_is_written(
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         plan_merge(recipe.model_copy(update=changes), Path())
+
+
+def test_mergekits_word_lambda_is_understood(
+    base: Denoiser, recipe: MergeRecipe, tmp_path: Path
+) -> None:
+    for name, factor in (("one", 1.0), ("two", 2.0)):
+        changes = {"merge_method": "breadcrumbs", "parameters": {"lambda": factor, "gamma": 0.0}}
+        merge(recipe.model_copy(update=changes), tmp_path / name)
+    theta = base.weights()
+    one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
+    for name, tensor in theta.items():
+        torch.testing.assert_close(two[name] - tensor, 2 * (one[name] - tensor), rtol=0, atol=1e-6)

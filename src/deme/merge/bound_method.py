@@ -18,6 +18,7 @@ from .settings import Setting, check_setting, resolve, resolve_number
 
 WEIGHT = "weight"
 SEED = "seed"
+LAMBDA = "lambda_"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class BoundMethod:
         """
         method = get_merge_method(recipe.merge_method)
         equal = 1 / len(recipe.models)
-        experts = tuple({WEIGHT: equal, **source.parameters} for source in recipe.models)
-        return cls(method, experts, recipe.parameters, recipe.seed)
+        experts = tuple({WEIGHT: equal, **_named(s.parameters)} for s in recipe.models)
+        return cls(method, experts, _named(recipe.parameters), recipe.seed)
 
     @classmethod
     def with_weights(
@@ -91,7 +92,7 @@ class BoundMethod:
 
         """
         experts = tuple({WEIGHT: weight} for weight in weights)
-        return cls(get_merge_method(method), experts, parameters or {})
+        return cls(get_merge_method(method), experts, _named(parameters or {}))
 
     def check_rules(self, places: Sequence[TensorPlace]) -> None:
         """Checks that every rule does something.
@@ -146,6 +147,11 @@ class BoundMethod:
             elif name in self.parameters:
                 parameters[name] = resolve(self.parameters[name], place)
         return TensorMethod(self.method, weights, parameters)
+
+
+def _named(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """mergekit's ``lambda``, which is no name in Python, under the methods' own."""
+    return {LAMBDA if name == "lambda" else name: value for name, value in settings.items()}
 
 
 def _require_known(method: str, name: str, known: Sequence[str]) -> None:

@@ -104,6 +104,8 @@ class ComponentMerge:
                 continue
             base = piece.float().view(stored.shape) if whole else piece.float()
             deltas = [given.delta(start, base) for given in inputs]
+            if whole:  # which may drop an element that is not finite, without a trace
+                self._require_finite(name, base, deltas)
             about = collected if whole else [_piece(given, start, base) for given in collected]
             merged = self._finite(name, method(base, deltas, about), base, deltas)
             out = merged.to(self.layout[name].dtype)
@@ -131,17 +133,20 @@ class ComponentMerge:
                 deltas[name] = given.delta(0, stored.float()).clone()
         return deltas
 
+    def _require_finite(self, name: str, base: Tensor, deltas: Sequence[Tensor]) -> None:
+        if not all(_is_finite(delta) for delta in deltas):
+            raise MismatchError(self._blame(name, base, deltas))
+
     def _finite(self, name: str, merged: Tensor, base: Tensor, deltas: Sequence[Tensor]) -> Tensor:
-        # the sum is one pass over what is in cache; looked at closely only where it is not finite
-        if not bool(torch.isfinite(merged.sum())) and not bool(torch.isfinite(merged).all()):
+        if not _is_finite(merged):
             raise MismatchError(self._blame(name, base, deltas))
         return merged
 
     def _blame(self, name: str, base: Tensor, deltas: Sequence[Tensor]) -> str:
-        if not bool(torch.isfinite(base).all()):
+        if not _is_finite(base):
             return f"{self.base.origin} has values that are not finite (NaN or Inf) in {name}"
         for expert, delta in zip(self.experts, deltas, strict=True):
-            if expert is not None and not bool(torch.isfinite(delta).all()):
+            if expert is not None and not _is_finite(delta):
                 return f"{expert.origin} has values that are not finite (NaN or Inf) in {name}"
         return f"Merging gives values that are not finite in {name}"
 
@@ -166,6 +171,11 @@ class ComponentMerge:
                         fix="give experts that were finetuned from this very base",
                     )
         return stored.flatten()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # a sum is one pass, which makes nothing; looked at closely only where it is not finite
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _stored(own: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:

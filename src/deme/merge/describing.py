@@ -126,7 +126,8 @@ def describe_methods() -> list[tuple[str, str]]:
     for name, method in sorted(MERGE_METHODS.items()):
         says = (method.function.__doc__ or "").strip().partition("\n")[0].replace("``", "")
         takes = ", ".join(
-            f"{parameter}={default}" + (" (each)" if parameter in method.per_expert else "")
+            f"{parameter.rstrip('_')}={default}"
+            + (" (each)" if parameter in method.per_expert else "")
             for parameter, default in method.parameters.items()
             if parameter != SEED
         )

@@ -170,7 +170,7 @@ class MergeJob:
             nonlocal written
             with lock:
                 written += nbytes
-                progress(written // MEGABYTE)
+                progress(-(-written // MEGABYTE))
 
         result = write_merge(
             self.plan,

@@ -17,6 +17,8 @@ def owned_timesteps(expert: ModelSource) -> tuple[int | None, int | None]:
         StorageError: the record is there and cannot be read.
 
     """
+    if expert.timesteps != (None, None):
+        return expert.timesteps
     if expert.folder is None or not (expert.folder / RECORD).is_file():
         return None, None
     record = read_json(expert.folder / RECORD)

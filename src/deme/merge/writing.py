@@ -75,9 +75,9 @@ def write_merge(
 
 
 def _require_place(plan: MergePlan, output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
-        raise ConfigError(f"{output} exists", fix="choose another --output, or add --overwrite")
-    _require_apart(plan, output)
+    if output.exists():
+        _require_replaceable(output, overwrite)
+        _require_apart(plan, output)
     if plan.base.form == "file" and output.suffix != ".safetensors":
         raise ConfigError(
             f"{plan.base.origin} is one file, so the merged model is one too, and --output "
@@ -94,6 +94,18 @@ def _require_place(plan: MergePlan, output: Path, overwrite: bool) -> None:
             f"{output.absolute().parent}",
             fix="choose another --output, free space, or store it smaller with --dtype float16",
         )
+
+
+def _require_replaceable(output: Path, overwrite: bool) -> None:
+    """What is replaced must be a merge: a folder of anything else is not ours to remove."""
+    is_merge = output.is_file() or (output / RECIPE_FILE).is_file() or not any(output.iterdir())
+    if not is_merge:
+        raise ConfigError(
+            f"{output} exists and is no merge: it has no {RECIPE_FILE}",
+            fix="choose another --output, or remove it",
+        )
+    if not overwrite:
+        raise ConfigError(f"{output} exists", fix="choose another --output, or add --overwrite")
 
 
 def _require_apart(plan: MergePlan, output: Path) -> None:

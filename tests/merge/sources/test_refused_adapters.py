@@ -199,6 +199,20 @@ def test_two_spellings_of_one_module_are_refused(saved: MakeSaved, tmp_path: Pat
         open_expert(tmp_path / "a.safetensors", open_model(saved("1").folder))
 
 
+def test_an_alpha_of_several_numbers_is_refused(saved: MakeSaved, tmp_path: Path) -> None:
+    save_file({**factors(), f"{NAME}.alpha": torch.ones(3)}, tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=r"\.alpha holds 3 numbers, not one"):
+        open_expert(tmp_path / "a.safetensors", open_model(saved("1").folder))
+
+
+def test_two_adapters_for_one_component_are_refused(saved: MakeSaved, tmp_path: Path) -> None:
+    for name in (".", "unet"):
+        config = LoraConfig(target_modules=["to_q"])
+        peft_adapter(saved("1").pipe.unet, config, tmp_path / name)
+    with pytest.raises(ModelError, match="holds two adapters for the unet"):
+        open_expert(tmp_path, open_model(saved("1").folder))
+
+
 def test_a_pickled_adapter_with_code_is_refused(saved: MakeSaved, tmp_path: Path) -> None:
     torch.save({"x.lora_down.weight": torch.ones(1), "f": print}, tmp_path / "lora.pt")
     with pytest.raises(ModelError, match="could run any code"):

@@ -72,7 +72,9 @@ def open_for_base(path: Path, base: ModelSource) -> ModelSource:
                 f"{part.stored[absent[0]].shape}, which {path} has ({len(absent)} such tensors)",
                 fix=f"give {part.expert.base_model} as the base",
             )
-    return ModelSource(str(path), dict(parts), None, "adapter")
+    owned = {(part.expert.min_timestep, part.expert.max_timestep) for part in parts.values()}
+    timesteps = owned.pop() if len(owned) == 1 else (None, None)
+    return ModelSource(str(path), dict(parts), None, "adapter", timesteps)
 
 
 def _bytes_of(file: MappedFile, key: str) -> Tensor:

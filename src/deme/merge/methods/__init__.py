@@ -16,7 +16,7 @@ Fewer elements, then a sum
 Means on a sphere
 :func:`slerp`                between base and one expert, along the arc
 :func:`nuslerp`              between two experts
-:func:`multislerp`           among several, by way of a tangent plane
+:func:`multislerp`           among several: mean direction, mean length
 :func:`karcher`              the mean of several by angle
 Means by geometry
 :func:`model_stock`          towards the base, as far as the experts disagree

@@ -95,3 +95,5 @@ class ModelSource:
     """The pipeline's or component's folder, whose other files go with it; None for one file."""
     form: str
     """``pipeline``, ``component``, ``file`` (weights under their own names) or ``adapter``."""
+    timesteps: tuple[int | None, int | None] = (None, None)
+    """First timestep of the range that it owns and its end, where its file says so."""

@@ -48,19 +48,23 @@ def match_expert(expert: ModelSource, base: ModelSource) -> ModelSource:
             components[name] = View(base, name).weights(source)
         elif name not in IGNORED and not is_part(base):
             lacking.append(name)
-    if lacking:
-        raise MismatchError(
-            f"{expert.origin} has {', '.join(lacking)}, which {base.origin} has not",
-            choices=base.components,
-            fix="give an expert that was finetuned from this very base",
-        )
-    if not components:
-        raise MismatchError(
-            f"{expert.origin} ({', '.join(expert.components)}) has none of {base.origin}'s "
-            "components",
-            choices=base.components,
-        )
+    if lacking or not components:
+        raise _mismatch(expert, base, lacking)
     return ModelSource(expert.origin, dict(sorted(components.items())), expert.folder, expert.form)
+
+
+def _mismatch(expert: ModelSource, base: ModelSource, lacking: list[str]) -> MismatchError:
+    what = (
+        f"{expert.origin} has {', '.join(lacking)}, which {base.origin} has not"
+        if lacking
+        else f"{expert.origin} ({', '.join(expert.components)}) has none of {base.origin}'s "
+        "components"
+    )
+    return MismatchError(
+        what,
+        choices=base.components,
+        fix="give an expert that was finetuned from this very base",
+    )
 
 
 def _projections(source: WeightSource, base: ModelSource) -> WeightSource:
