@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from deme.cli import main
-from deme.merge.inspecting import Inspection, inspect_models
-from deme.merge.inspection_tables import inspection_tables
+from deme.merge.inspection import Inspection, inspect_models
+from deme.merge.inspection.tables import inspection_tables
 from merge.models_in_memory import BLOCKS, Weights, model, moved, random_weights
 
 

@@ -9,8 +9,7 @@ import torch
 from diffusers.loaders import single_file_utils
 from torch import nn
 
-from deme.merge.layer_kinds import LAYER_KINDS, layer_kind
-from deme.merge.places import TensorPlace, places_of
+from deme.merge.places import LAYER_KINDS, TensorPlace, layer_kind, places_of
 from merge.ldm_names import ldm_autoencoder_names, ldm_unet_names
 from merge.tiny_networks import NETWORKS, autoencoder, stable_diffusion_1, unet2d
 

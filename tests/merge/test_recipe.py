@@ -70,8 +70,8 @@ def test_a_recipe_of_mergekits_words_is_merged(
         ("base_model: x\nmodels: [{model: y, wieght: 1}]", "wieght: unknown key"),
         ("base_model: x\nmodels: [{model: y}]\ndtype: fp16", "dtype: must be one of"),
         (
-            "base_model: x\nmodels: [{model: y, parameters: {weight: [{kind: atention, value: 1}]}}]",
-            "Did you mean 'attention'?",
+            "base_model: x\nmodels: [{model: y, parameters: {weight: [{kind: norms, value: 1}]}}]",
+            "Did you mean 'norm'?",
         ),
     ],
 )

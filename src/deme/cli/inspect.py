@@ -43,9 +43,7 @@ def inspect(
     """
     from rich.console import Console
 
-    from ..merge.inspecting import inspect_models
-    from ..merge.inspection_tables import inspection_tables
-    from ..merge.inspection_values import inspection_values
+    from ..merge.inspection import inspect_models, inspection_tables, inspection_values
     from ..merge.sources.opening import open_expert, open_model
     from ..runs.progress import Reporter
 

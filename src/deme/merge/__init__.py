@@ -7,6 +7,8 @@
 :mod:`.methods`            the merge methods, each a pure function of tensors
 :func:`merge_method`       registers one of your own
 :class:`MergeRecipe`       what is merged from what; stored beside the result
+:mod:`.settings`           its weights and parameters, also by block, depth and kind of layer
+:mod:`.places`             where a tensor sits in its network, read off its name
 :func:`plan_merge`         opens all that a recipe names, and checks that it fits together
 :func:`write_merge`        carries the plan out, a tensor at a time
 :func:`merge`              the merged denoiser in memory, nothing written
@@ -15,7 +17,7 @@
 :mod:`.statistics`         what Fisher and RegMean merging need to know of each expert
 :mod:`.compression`        experts as compressed task vectors
 :mod:`.unmerge_job`        one expert out of a merge again
-:mod:`.inspecting`         norms, cosines and sign conflicts of experts
+:mod:`.inspection`         norms, cosines and sign conflicts of experts
 =========================  =====================================================================
 
 The room itself can be called: ``deme.merge(base, experts, weights)`` is :func:`merge`.

@@ -150,7 +150,7 @@ class BoundMethod:
 
 
 def _named(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """mergekit's ``lambda``, which is no name in Python, under the methods' own."""
+    """Mergekit's ``lambda``, which is no name in Python, under the methods' own."""
     return {LAMBDA if name == "lambda" else name: value for name, value in settings.items()}
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from deme.errors import StorageError
 from deme.merge.compression import exact
-from deme.merge.difference import difference
 from deme.merge.compression.exact import decode_exact, encode_exact
 from deme.merge.compression.planes import PayloadReader
+from deme.merge.difference import difference
 from merge.compression.memory_model import INTEGERS, PROPERTY, finetuned, same_bits
 
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]

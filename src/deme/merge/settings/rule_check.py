@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import ConfigError, nearest
-from .places import TensorPlace
+from ...errors import ConfigError, nearest
+from ..places import TensorPlace
 from .rules import Rule, meets
 
 READINGS = ("component", "block", "kind")

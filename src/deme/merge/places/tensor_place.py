@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..denoisers.contract import PROJECTIONS
+from ...denoisers.contract import PROJECTIONS
 from .forward_order import Section, sections_and_orders
 from .layer_kinds import LayerKind, layer_kind
 from .network_blocks import Block, Path, find_blocks

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from ..errors import ConfigError
-from .places import TensorPlace
+from ...errors import ConfigError
+from ..places import TensorPlace
 from .rule_check import check_rules
 from .rules import Rule, at_depth, parse_amount
-from .short_setting import parse_setting
 
 _RULES = TypeAdapter(list[Rule])
 
@@ -107,6 +106,3 @@ def check_setting(setting: Setting, places: Iterable[TensorPlace]) -> None:
 
 def _rules_of(setting: Setting) -> list[Rule]:
     return [item for item in setting if isinstance(item, Rule)] if isinstance(setting, list) else []
-
-
-__all__ = ["Setting", "check_setting", "parse_setting", "resolve", "resolve_number"]

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .difference import difference
-from .inspection_sums import ElementSums, total
+from ..difference import difference
+from ..places import TensorPlace, places_of
+from ..sources.comparing import differing_components
+from ..sources.contract import DeltaSource, ModelSource, Source, WeightSource
 from .model_classes import class_of
-from .places import TensorPlace, places_of
-from .sources.comparing import differing_components
-from .sources.contract import DeltaSource, ModelSource, Source, WeightSource
+from .sums import ElementSums, total
 
 PIECE = 2**16
 """Elements that are looked at together: they stay in a core's cache."""

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
-from ..config import Config
-from .layer_kinds import LayerKind
-from .places import TensorPlace
+from ...config import Config
+from ..places import LayerKind, TensorPlace
 
 
 def parse_number(value: Any) -> float:

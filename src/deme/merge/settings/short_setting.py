@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..config import parse_config
-from ..errors import ConfigError
+from ...config import parse_config
+from ...errors import ConfigError
 from .rules import Rule, parse_amount
 
 if TYPE_CHECKING:
-    from .settings import Setting
+    from .setting import Setting
 
 FIELDS = ("component", "block", "kind", "filter")
 EXAMPLE = "0.3,attention=0.1,down+norm=0:0.5:1,text_encoder=0,filter:time_emb=0.2"

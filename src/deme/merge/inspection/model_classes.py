@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .sources.contract import ModelSource
+from ..sources.contract import ModelSource
 
 
 def class_of(model: ModelSource, component: str) -> str | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .inspecting import ComponentFacts, ComponentSums, Inspection, ModelFacts
-from .inspection_sums import EXPORTS, ElementSums
+from .sums import EXPORTS, ElementSums
 
 NONE = "–"
 FACTS = ("tensors", "parameters", "size", "stored as", "not finite")

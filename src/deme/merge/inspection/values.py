@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .inspecting import ComponentSums, Inspection, ModelFacts
-from .inspection_sums import ElementSums
+from .sums import ElementSums
 
 
 def inspection_values(inspection: Inspection) -> dict[str, Any]:
