@@ -57,8 +57,8 @@ SPACES = {
     "ties": Space(parameters={**DENSITY, "lambda_": (0.0, 2.0)}),
     "dare_linear": Space(parameters=DENSITY),
     "dare_ties": Space(parameters=DENSITY),
-    "della": Space(parameters={**DENSITY, "lambda_": (0.0, 2.0)}),
-    "della_linear": Space(parameters=DENSITY),
+    "della": Space(parameters={"density": (0.16, 0.84), "lambda_": (0.0, 2.0)}),
+    "della_linear": Space(parameters={"density": (0.16, 0.84)}),  # ± epsilon stays in (0, 1]
     "breadcrumbs": Space(parameters={**DENSITY, "gamma": (0.0, 0.2)}),
     "breadcrumbs_ties": Space(parameters={**DENSITY, "gamma": (0.0, 0.2)}),
     "sce": Space(parameters={"select_topk": (0.05, 1.0)}),
@@ -209,6 +209,10 @@ def work(job: tuple[Path, str, int]) -> dict[str, Any]:
     return best_setting(_BENCH[folder], method, evaluations)
 
 
+def _finished(journal: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in journal.open()] if journal.is_file() else []
+
+
 def paired(row: list[float], other: list[float]) -> tuple[float, float]:
     """Mean and deviation of the difference over the seeds."""
     differences = [a - b for a, b in zip(row, other, strict=True)]
@@ -222,22 +226,33 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=80, help="for each method")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--method", action="append", choices=SPACES)
+    parser.add_argument("--journal", type=Path, help="keeps finished methods; repeat to resume")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     methods = list(dict.fromkeys(["task_arithmetic", *(args.method or SPACES)]))
     jobs = [(args.run, name, args.evaluations) for name in ["pretrained", *methods]]
-    rows = []
+    rows = _finished(args.journal) if args.journal else []
+    done = {row["method"] for row in rows}
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
-        for row in pool.imap(work, jobs):
+        for row in pool.imap(work, [job for job in jobs if job[1] not in done]):
             rows.append(row)
             print(f"{row['method']}: {statistics.fmean(row['held_out']):.2f}", file=sys.stderr)
+            if args.journal:
+                with args.journal.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
     if args.json:
         print(json.dumps(rows, indent=2))
         return
+    show(rows)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Prints the table, the best first."""
     by_name = {row["method"]: row["held_out"] for row in rows}
+    merged = [row for row in rows if row["method"] != "pretrained"]
     print("| method | search | held out | minus task arithmetic | minus pretrained | setting |")
     print("|---|---|---|---|---|---|")
-    for row in sorted(rows[1:], key=lambda row: statistics.fmean(row["held_out"])):
+    for row in sorted(merged, key=lambda row: statistics.fmean(row["held_out"])):
         found = row["held_out"]
         weights = ", ".join(f"{w:.2f}" for w in row["weights"])
         extra = "".join(f"; {name} {value:.2f}" for name, value in row["parameters"].items())

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
 
 import deme
 from deme.decouple import attach_projections
@@ -68,6 +69,49 @@ def test_a_merger_switches_among_what_merging_gives(base: Denoiser, experts: lis
             assert torch.equal(switched.weights()[name], tensor)
     assert {name: t.data_ptr() for name, t in switched.weights().items()} == memory
     assert len(rules) == 2
+
+
+def test_files_of_older_versions_of_diffusers_are_merged_under_their_own_names(
+    tmp_path: Path,
+) -> None:
+    """The published DDPM pipelines are such files: `query` for `to_q`, and so on."""
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = UNet2DModel(
+            sample_size=8,
+            in_channels=1,
+            out_channels=1,
+            layers_per_block=1,
+            block_out_channels=(8,),
+            norm_num_groups=4,
+            attention_head_dim=8,
+            down_block_types=("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",),
+        )
+    DDPMPipeline(network, DDPMScheduler()).save_pretrained(tmp_path / "base")
+    expert = deme.load_denoiser(tmp_path / "base")
+    for tensor in expert.weights().values():
+        tensor.add_(0.01)
+    (tmp_path / "e").mkdir()
+    expert.save(tmp_path / "e")
+    new = load_file(tmp_path / "base" / WEIGHTS)
+    renamed = {}
+    for name, tensor in new.items():
+        for current, former in old.items():
+            name = name.replace(f".{current}.", f".{former}.")
+        renamed[name] = tensor
+    assert renamed.keys() != new.keys()
+    save_file(renamed, tmp_path / "base" / WEIGHTS)
+    found = written(deme.load_denoiser(tmp_path / "base"), [tmp_path / "e"], [0.5], tmp_path)
+    assert found.keys() == renamed.keys()
+    for merged in (
+        deme.merge(tmp_path / "base", [tmp_path / "e"], [0.5]),
+        open_merger(tmp_path / "base", [tmp_path / "e"])([0.5]),
+        deme.load_denoiser(tmp_path / "merged"),
+    ):
+        for name, tensor in merged.weights().items():
+            torch.testing.assert_close(tensor, new[name] + 0.005, rtol=0, atol=1e-6)
 
 
 def test_projections_that_experts_kept_are_in_the_denoiser(base: Denoiser, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from .bound_method import WEIGHT
 from .planning import MergePlan, plan_merge
 from .recipe import MergeRecipe, MergeSource
 from .settings import Setting
+from .sources.names import match_names
 from .state_dict import StateDict
 from .task_vector import TaskVector
 
@@ -56,7 +57,7 @@ def merge(
         merged = plan.merged[component]
         for name, info in merged.layout.items():
             weights_of[name] = torch.cat(list(merged.produce(name))).view(info.shape)
-    denoiser.load_weights({**denoiser.weights(), **weights_of})
+    denoiser.load_weights({**denoiser.weights(), **_as_network(denoiser, weights_of)})
     return denoiser
 
 
@@ -83,7 +84,8 @@ def open_merger(base: ModelPath, experts: Sequence[ModelPath]) -> InPlaceMerger:
     for index, expert in enumerate(plan.experts):
         deltas = {name: torch.zeros_like(tensor) for name, tensor in theta.items()}
         for component in own:
-            deltas.update(plan.merged[component].deltas_of(index))
+            changed = plan.merged[component].deltas_of(index)
+            deltas.update(_as_network(denoiser, changed))
         vectors.append(TaskVector(deltas, expert.origin))
     return InPlaceMerger(denoiser, theta, vectors)
 
@@ -92,6 +94,17 @@ def _open(base: ModelPath) -> Denoiser:
     from ..decouple import open_pipeline  # training's libraries take seconds to import
 
     return open_pipeline(base)
+
+
+def _as_network(denoiser: Denoiser, tensors: Mapping[str, torch.Tensor]) -> StateDict:
+    """Tensors of the base's file under the names and shapes that its network has in memory.
+
+    Files from older versions of diffusers have other names, which it changes when it loads them.
+    """
+    own = denoiser.weights()
+    names = match_names(own, tensors)
+    found = {name: tensors[theirs].reshape(own[name].shape) for name, theirs in names.items()}
+    return StateDict(found, denoiser.name)
 
 
 def _plan(
