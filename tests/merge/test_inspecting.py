@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deme.merge.inspection import inspecting
-from deme.merge.inspection import Inspection, inspect_models
+from deme.merge.inspection import Inspection, inspect_models, inspecting
 from deme.merge.inspection.sums import ElementSums
 from deme.merge.inspection.values import inspection_values
 from merge.models_in_memory import BLOCKS, SHAPES, Deltas, Weights, model, moved, random_weights

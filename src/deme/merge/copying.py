@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ WEIGHT_SUFFIXES = {
     *(".safetensors", ".bin", ".ckpt", ".pt", ".pth"),
     *(".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".xml"),
 }
+PLAIN_NAME = re.compile(r"\w+(-\d+-of-\d+)?\.\w+")
 INDEX_MARK = ".index."
 """Part of the name of the file that says which tensor is in which shard."""
 
@@ -54,6 +56,11 @@ def copy_component(base: ModelSource, output: Path, name: str) -> None:
 def component_folder(base: ModelSource, output: Path, name: str) -> Path:
     """Where a component's weights go: its folder of a pipeline, or the output itself."""
     return output / name if base.form == "pipeline" and name != PROJECTIONS else output
+
+
+def has_variant(source: Source) -> bool:
+    """Whether a variant such as ``fp16`` is part of the names of a component's files."""
+    return any(PLAIN_NAME.fullmatch(file.name) is None for file in source.files)
 
 
 def weights_stem(name: str, source: Source) -> str:

@@ -11,7 +11,13 @@ from pathlib import Path
 from ..errors import ConfigError, StorageError
 from ..files import atomic_path, free_bytes, sole_writer
 from .component_merge import ComponentMerge
-from .copying import component_folder, copy_component, copy_other_files, weights_stem
+from .copying import (
+    component_folder,
+    copy_component,
+    copy_other_files,
+    has_variant,
+    weights_stem,
+)
 from .export_loss import Loss
 from .planning import MergePlan, require_hash
 from .recipe import HASH_KEY, METADATA_KEY, RECIPE_FILE, MergeRecipe
@@ -141,16 +147,14 @@ class _Writer:
         A variant's name goes into the names of all of a pipeline's files, and the merged
         components have none.
         """
-        names = self.plan.copied
-        if self.plan.base.form != "file" and self.plan.recipe.base_variant is None:
-            return {}
-        sources = {name: self.plan.base.components[name] for name in names}
+        in_file = self.plan.base.form == "file"
+        sources = {name: self.plan.base.components[name] for name in self.plan.copied}
         method = next(iter(self.plan.merged.values())).method
         nobody = [None] * len(self.plan.experts)
         return {
             name: ComponentMerge(name, source, nobody, method, dtype=None)
             for name, source in sources.items()
-            if isinstance(source, WeightSource)
+            if isinstance(source, WeightSource) and (in_file or has_variant(source))
         }
 
     def write_folder(self, max_shard_bytes: int) -> MergeResult:
