@@ -115,7 +115,7 @@ def merge(
 
     reporter = Reporter(quiet=quiet)
     with reporter.bar("merging", job.megabytes) as bar:
-        result = job.run(lambda done: bar.at(done, "MB"))
+        result = job.run(lambda done, total: bar.at(done, "MB"))
     for line in result:
         reporter.say(line)
     print(output)

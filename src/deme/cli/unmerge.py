@@ -35,6 +35,14 @@ def unmerge(
     from ..runs.progress import Reporter
 
     reporter = Reporter(quiet=quiet)
-    unmerge(merged, expert, output, base=base, workers=workers)
+    with reporter.bar("unmerging", 1) as bar:
+        unmerge(
+            merged,
+            expert,
+            output,
+            base=base,
+            workers=workers,
+            progress=lambda done, total: bar.at(done, "MB", total),
+        )
     reporter.say(f"expert {expert} of {merged}, to float rounding")
     print(output)

@@ -63,10 +63,10 @@ def has_variant(source: Source) -> bool:
     return any(PLAIN_NAME.fullmatch(file.name) is None for file in source.files)
 
 
-def weights_stem(name: str, source: Source) -> str:
+def weights_stem(name: str, source: Source | None) -> str:
     """How a component's weight files are named: by diffusers, or by transformers."""
-    if name == PROJECTIONS:
-        return PROJECTIONS
+    if name == PROJECTIONS or source is None:
+        return name
     of_transformers = any(file.name.startswith(("model", "pytorch_model")) for file in source.files)
     return "model" if of_transformers else "diffusion_pytorch_model"
 

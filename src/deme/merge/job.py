@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ import yaml
 
 from ..config import parse_config
 from ..errors import ConfigError
+from .byte_progress import ByteProgress, Report, megabytes
 from .describing import describe_plan, describe_result, plan_values
+from .model_files import MAX_SHARD_BYTES
 from .planning import plan_merge
 from .recipe import MergeRecipe, read_recipe
 from .settings import Setting, parse_setting
 from .streaming import default_workers
-from .writing import MAX_SHARD_BYTES, write_merge
+from .writing import write_merge
 
-MEGABYTE = 10**6
 YAML_SUFFIXES = (".yaml", ".yml")
 
 
@@ -143,7 +143,7 @@ class MergeJob:
     @property
     def megabytes(self) -> int:
         """How much will be written, for a progress bar."""
-        return -(-self.plan.bytes_written // MEGABYTE)
+        return megabytes(self.plan.bytes_written)
 
     def describe(self) -> list[tuple[str, str]]:
         """What would be done, tried on some of the tensors."""
@@ -154,24 +154,16 @@ class MergeJob:
         """The same for machines."""
         return plan_values(self.plan, self.plan.estimate_seconds(self.workers))
 
-    def run(self, progress: Callable[[int], None] = lambda megabytes: None) -> list[str]:
+    def run(self, progress: Report = lambda written, total: None) -> list[str]:
         """Writes the merged model.
 
         Args:
-            progress: told how many megabytes were written so far.
+            progress: told how many megabytes are written, and how many there will be.
 
         Returns:
             What there is to say about it.
 
         """
-        written, lock = 0, threading.Lock()
-
-        def count(nbytes: int) -> None:
-            nonlocal written
-            with lock:
-                written += nbytes
-                progress(-(-written // MEGABYTE))
-
         result = write_merge(
             self.plan,
             self.output,
@@ -179,6 +171,6 @@ class MergeJob:
             overwrite=self.overwrite,
             workers=self.workers,
             max_shard_bytes=self.max_shard_bytes,
-            progress=count,
+            progress=ByteProgress(self.plan.bytes_written, progress),
         )
         return describe_result(self.plan, result)

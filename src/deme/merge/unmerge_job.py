@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,17 +11,16 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..files import atomic_path, sole_writer
 from .bound_method import BoundMethod
+from .byte_progress import ByteProgress, Report
 from .component_merge import BLOCK, ComponentMerge
-from .copying import component_folder, copy_component, copy_other_files, weights_stem
+from .model_files import write_model
 from .planning import require_hash
 from .recipe import MergeRecipe, located, read_recipe
 from .sources.comparing import differing_components
-from .sources.contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
+from .sources.contract import ModelSource, Source, TensorInfo, WeightSource
 from .sources.digest import digest_model
 from .sources.opening import open_expert, open_model
-from .streaming import OutputFiles, write_tensors
 from .unmerging import coefficients, require_linear, unmerge_tensor
-from .writing import MAX_SHARD_BYTES
 
 
 def unmerge(
@@ -31,7 +30,7 @@ def unmerge(
     *,
     base: str | None = None,
     workers: int | None = None,
-    progress: Callable[[int], None] = lambda nbytes: None,
+    progress: Report = lambda written, total: None,
 ) -> MergeRecipe:
     """Writes the expert that is taken out: ``τ_k = (θ_merged − θ − Σ_{i≠k} c_i τ_i) / c_k``.
 
@@ -43,7 +42,7 @@ def unmerge(
         output: the new folder; it must not exist.
         base: the pretrained model, where it is elsewhere now than the recipe says.
         workers: threads.
-        progress: told how many bytes were written, from several threads.
+        progress: told how many megabytes are written, and how many there will be.
 
     Returns:
         The merge's recipe.
@@ -65,17 +64,49 @@ def unmerge(
         revision=recipe.base_revision,
     )
     require_hash(theta.origin, recipe.base_hash, digest_model(theta))
-    result = open_expert(str(merged), theta)
-    others: dict[int, ModelSource] = {}
+    others = _open_others(recipe, folder, theta, taken)
+    made = _taken_apart(theta, open_expert(str(merged), theta), others, bound, taken)
+    total = sum(info.nbytes for part in made.values() for info in part.layout.values())
+    count = ByteProgress(total, progress)
+    with sole_writer(output), atomic_path(output) as partial:
+        write_model(theta, made, partial, workers=workers, progress=count)
+    return recipe
+
+
+def _open_others(
+    recipe: MergeRecipe, folder: Path, base: ModelSource, taken: int
+) -> list[ModelSource | None]:
+    """The experts of a recipe, checked to be those that were merged; None for the one taken."""
+    opened: list[ModelSource | None] = []
     for index, source in enumerate(recipe.models):
         if index == taken:
+            opened.append(None)
             continue
         path = located(source.model, folder)
-        others[index] = open_expert(path, theta, variant=source.variant, revision=source.revision)
-        require_hash(path, source.hash, digest_model(others[index]))
-    with sole_writer(output), atomic_path(output) as partial:
-        _write(theta, result, others, bound, taken, partial, workers, progress)
-    return recipe
+        expert = open_expert(path, base, variant=source.variant, revision=source.revision)
+        require_hash(path, source.hash, digest_model(expert))
+        opened.append(expert)
+    return opened
+
+
+def _taken_apart(
+    base: ModelSource,
+    merged: ModelSource,
+    others: Sequence[ModelSource | None],
+    bound: BoundMethod,
+    taken: int,
+) -> dict[str, ComponentUnmerge]:
+    made: dict[str, ComponentUnmerge] = {}
+    for name in differing_components(base, merged):
+        own, there = base.components.get(name), merged.components[name]
+        if not isinstance(own, WeightSource) or not isinstance(there, WeightSource):
+            raise ConfigError(
+                f"{name} of {merged.origin} is not in the base: it cannot be taken apart",
+                fix="keep the experts with deme compress",
+            )
+        given = [None if other is None else other.components.get(name) for other in others]
+        made[name] = ComponentUnmerge(name, own, there, given, bound, taken)
+    return made
 
 
 def _position(recipe: MergeRecipe, expert: str) -> int:
@@ -89,46 +120,6 @@ def _position(recipe: MergeRecipe, expert: str) -> int:
             choices=[f"{i} ({name})" for i, name in enumerate(names)],
         )
     return matching[0]
-
-
-def _write(
-    base: ModelSource,
-    merged: ModelSource,
-    others: Mapping[int, ModelSource],
-    bound: BoundMethod,
-    taken: int,
-    partial: Path,
-    workers: int | None,
-    progress: Callable[[int], None],
-) -> None:
-    if base.form == "file":
-        raise ConfigError(
-            f"{base.origin} is one file", fix="unmerge merges of pipeline or component folders"
-        )
-    partial.mkdir()
-    copy_other_files(base, partial)
-    changed = differing_components(base, merged)
-    for name, source in base.components.items():
-        result = merged.components.get(name)
-        if (
-            name not in changed
-            or isinstance(source, DeltaSource)
-            or not isinstance(result, WeightSource)
-        ):
-            copy_component(base, partial, name)
-            continue
-        there = [
-            others[i].components.get(name) if i in others else None
-            for i in range(len(bound.experts))
-        ]
-        undone = ComponentUnmerge(name, source, result, there, bound, taken)
-        home = component_folder(base, partial, name)
-        home.mkdir(parents=True, exist_ok=True)
-        stem = weights_stem(name, source)
-        files = OutputFiles.plan(home, undone.layout, stem=stem, max_shard_bytes=MAX_SHARD_BYTES)
-        write_tensors(
-            files, undone.produce, workers=workers, memory=undone.memory, progress=progress
-        )
 
 
 class ComponentUnmerge:

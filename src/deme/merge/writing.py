@@ -7,28 +7,21 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError, StorageError
 from ..files import atomic_path, free_bytes, sole_writer
-from .component_merge import ComponentMerge
-from .copying import (
-    component_folder,
-    copy_component,
-    copy_other_files,
-    has_variant,
-    weights_stem,
-)
 from .export_loss import Loss
+from .model_files import MAX_SHARD_BYTES, write_model
 from .planning import MergePlan, require_hash
 from .recipe import HASH_KEY, METADATA_KEY, RECIPE_FILE, MergeRecipe
 from .sources.contract import ModelSource, WeightSource
 from .sources.digest import combine_digests, digest_source
-from .streaming import OutputFiles, set_metadata, write_tensors
+from .streaming import set_metadata
 
-MAX_SHARD_BYTES = 10 * 10**9
-"""``save_pretrained`` of diffusers splits at this size too."""
 DISK_MARGIN = 2**20
 METADATA_ROOM = 256
+"""Bytes for the recipe's hash, and for the words around it and the recipe."""
 UNKNOWN_HASH = "xxh3-128:" + 32 * "0"
 
 Progress = Callable[[int], None]
@@ -76,8 +69,9 @@ def write_merge(
     home = output.absolute().parent if in_file else output.absolute()
     recipe = plan.recipe.seen_from(origin, home)
     with sole_writer(output), atomic_path(output) as partial:
-        writer = _Writer(plan, recipe, partial, workers, progress)
-        return writer.write_file() if in_file else writer.write_folder(max_shard_bytes)
+        return _Writer(plan, recipe, partial).write(
+            workers=workers, max_shard_bytes=max_shard_bytes, progress=progress
+        )
 
 
 def _require_place(plan: MergePlan, output: Path, overwrite: bool) -> None:
@@ -129,84 +123,37 @@ def _require_apart(plan: MergePlan, output: Path) -> None:
 class _Writer:
     """One merge on its way to the disk."""
 
-    def __init__(
-        self,
-        plan: MergePlan,
-        recipe: MergeRecipe,
-        partial: Path,
-        workers: int | None,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, plan: MergePlan, recipe: MergeRecipe, partial: Path) -> None:
         self.plan, self.recipe, self.partial = plan, recipe, partial
-        self.workers, self.progress = workers, progress
-        self.streamed = {**plan.merged, **self._restored()}
 
-    def _restored(self) -> dict[str, ComponentMerge]:
-        """Unchanged components that are written anew: all of a file's, or a variant's.
-
-        A variant's name goes into the names of all of a pipeline's files, and the merged
-        components have none.
-        """
+    def write(self, **options: Any) -> MergeResult:
+        """Writes all of it; ``options`` are :func:`.model_files.write_model`'s."""
         in_file = self.plan.base.form == "file"
-        sources = {name: self.plan.base.components[name] for name in self.plan.copied}
-        method = next(iter(self.plan.merged.values())).method
-        nobody = [None] * len(self.plan.experts)
-        return {
-            name: ComponentMerge(name, source, nobody, method, dtype=None)
-            for name, source in sources.items()
-            if isinstance(source, WeightSource) and (in_file or has_variant(source))
-        }
-
-    def write_folder(self, max_shard_bytes: int) -> MergeResult:
-        """A pipeline, or one component with its configuration."""
-        self.partial.mkdir()
-        copy_other_files(self.plan.base, self.partial)
-        written: list[Path] = []
-        for name, merge in self.streamed.items():
-            home = component_folder(self.plan.base, self.partial, name)
-            home.mkdir(parents=True, exist_ok=True)
-            stem = weights_stem(name, merge.base)
-            files = OutputFiles.plan(home, merge.layout, stem=stem, max_shard_bytes=max_shard_bytes)
-            written += self._write(files, dict.fromkeys(merge.layout, merge), METADATA_ROOM)
-        for name in self.plan.copied:
-            if name not in self.streamed:
-                copy_component(self.plan.base, self.partial, name)
-        result = self._result()
-        for path in written:
-            set_metadata(path, {HASH_KEY: result.recipe.meaning()})
-        (self.partial / RECIPE_FILE).write_text(result.recipe.to_yaml(), "utf-8")
-        return result
-
-    def write_file(self) -> MergeResult:
-        """One file under the base's own names, its recipe in its metadata."""
-        owners = {name: merge for merge in self.streamed.values() for name in merge.layout}
-        layout = {name: owners[name].layout[name] for name in sorted(owners)}
-        files = OutputFiles(self.partial.parent, {self.partial.name: layout}, None)
         draft = self._with_hashes(UNKNOWN_HASH, [UNKNOWN_HASH] * len(self.plan.experts))
-        room = len(json.dumps({METADATA_KEY: draft.to_json()})) + METADATA_ROOM
-        self._write(files, owners, room)
-        recipe = self._result().recipe
-        set_metadata(self.partial, {HASH_KEY: recipe.meaning(), METADATA_KEY: recipe.to_json()})
-        return self._result()
-
-    def _write(
-        self, files: OutputFiles, owners: Mapping[str, ComponentMerge], room: int
-    ) -> list[Path]:
-        return write_tensors(
-            files,
-            lambda name: owners[name].produce(name),
-            metadata_room=room,
-            workers=self.workers,
-            memory=lambda name: owners[name].memory(name),
-            progress=self.progress,
+        room = len(json.dumps(draft.to_json())) if in_file else 0
+        written = write_model(
+            self.plan.base,
+            self.plan.merged,
+            self.partial,
+            metadata_room=room + METADATA_ROOM,
+            **options,
         )
+        result = self._result()
+        metadata = {HASH_KEY: result.recipe.meaning()}
+        if in_file:
+            metadata[METADATA_KEY] = result.recipe.to_json()
+        else:
+            (self.partial / RECIPE_FILE).write_text(result.recipe.to_yaml(), "utf-8")
+        for path in written:
+            set_metadata(path, metadata)
+        return result
 
     def _result(self) -> MergeResult:
         experts = [self._expert_hash(i, model) for i, model in enumerate(self.plan.experts)]
         base = combine_digests(
             {
-                name: self.streamed[name].base_digests.combined(source.layout)
-                if name in self.streamed
+                name: self.plan.merged[name].base_digests.combined(source.layout)
+                if name in self.plan.merged
                 else digest_source(source)
                 for name, source in self.plan.base.components.items()
             }

@@ -1,4 +1,4 @@
-"""The expert's own weights again: a folder as its trainer wrote it, from base and file."""
+"""The expert's own weights again: a model as its trainer wrote it, from base and file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...files import atomic_path
-from ..copying import component_folder, copy_component, copy_other_files, weights_stem
+from ...files import atomic_path, sole_writer
+from ..model_files import MadeComponent, write_model
 from ..sources.contract import ModelSource, WeightSource
-from ..streaming import OutputFiles, write_tensors
 from .component import CompressedComponent
 from .opening import open_for_base
-
-MAX_SHARD_BYTES = 10 * 10**9
-"""As ``save_pretrained`` has it."""
 
 
 def expand_expert(
@@ -33,53 +29,38 @@ def expand_expert(
     exact mode every bit of the expert's tensors comes back; else they are off by the stated error.
 
     Args:
-        base: the model that the expert was compressed against: a pipeline or a component's folder.
+        base: the model that the expert was compressed against.
         compressed: the file.
-        output: the new folder; it must not exist.
+        output: the new folder, or file where the base is one; it must not exist.
         workers: threads.
         progress: told how many bytes were written, from several threads.
 
     Raises:
-        ConfigError: the output exists, or the base is a single file.
+        ConfigError: the output exists.
         MismatchError: another base than it was compressed against.
         StorageError: a file is damaged, or the output cannot be written.
 
     """
     if output.exists():
         raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
-    if base.folder is None:
-        raise ConfigError(
-            f"{base.origin} is one file, and an expert is written as a folder",
-            fix="give the base as a pipeline or component folder",
-        )
-    parts = open_for_base(compressed, base).components
-    with atomic_path(output) as partial:
-        partial.mkdir()
-        copy_other_files(base, partial)
-        for name, source in sorted(base.components.items()):
-            part = parts.get(name)
-            if not isinstance(part, CompressedComponent) or not isinstance(source, WeightSource):
-                copy_component(base, partial, name)
-                continue
-            home = component_folder(base, partial, name)
-            home.mkdir(parents=True, exist_ok=True)
-            files = OutputFiles.plan(
-                home,
-                part.stored,
-                stem=weights_stem(name, source),
-                max_shard_bytes=MAX_SHARD_BYTES,
-            )
-            write_tensors(
-                files,
-                _producer(part, source),
-                workers=workers,
-                memory=lambda name, part=part: 4 * part.stored[name].nbytes,
-                progress=progress,
-            )
+    made: dict[str, MadeComponent] = {}
+    for name, part in open_for_base(compressed, base).components.items():
+        source = base.components[name]
+        if isinstance(part, CompressedComponent) and isinstance(source, WeightSource):
+            made[name] = _Restored(part, source)
+    with sole_writer(output), atomic_path(output) as partial:
+        write_model(base, made, partial, workers=workers, progress=progress)
 
 
-def _producer(part: CompressedComponent, source: WeightSource) -> Callable[[str], Iterator[Tensor]]:
-    def produce(name: str) -> Iterator[Tensor]:
-        yield part.restore(name, source.read(name)).flatten()
+class _Restored:
+    """One component of the expert."""
 
-    return produce
+    def __init__(self, part: CompressedComponent, base: WeightSource) -> None:
+        self.part, self.base = part, base
+        self.layout = part.stored
+
+    def produce(self, name: str) -> Iterator[Tensor]:
+        yield self.part.restore(name, self.base.read(name)).flatten()
+
+    def memory(self, name: str) -> int:
+        return 4 * self.layout[name].nbytes
