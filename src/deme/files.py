@@ -21,8 +21,11 @@ import filelock
 from safetensors import SafetensorError
 
 from .errors import RunLockedError, StorageError
+from .exchange import exchange
 
 TEMPORARY_PREFIX = ".partial-"
+REPLACED_PREFIX = ".replaced-"
+_UNIQUE = "[0-9a-f]" * 8
 SAFETENSORS_TEMPORARY = ".tmp??????"
 """safetensors writes a file under such a name beside its own, then renames it."""
 
@@ -31,10 +34,10 @@ SAFETENSORS_TEMPORARY = ".tmp??????"
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yields a path beside ``target`` to write to; renamed onto it when the block succeeds.
 
-    Works for a file or a folder. A folder that exists at ``target`` is replaced (a process killed
-    between the two renames that this takes leaves none). On any failure ``target`` stays as it
-    was and the partial file is removed; what a killed process leaves behind starts with
-    ``.partial-`` and is swept by :func:`sweep_partial`.
+    Works for a file or a folder. A folder that exists at ``target`` is replaced: in one step on
+    Linux; elsewhere in two, between which a killed process leaves none, and :func:`sole_writer`
+    and :func:`sweep_partial` put the old one back. On any failure ``target`` stays as it was and
+    the partial file is removed; what a killed process leaves behind they sweep.
 
     Raises:
         StorageError: no space left, or no permission to write there.
@@ -62,7 +65,7 @@ def sole_writer(target: Path) -> Iterator[None]:
         RunLockedError: another process writes there now.
 
     """
-    name = hash_bytes(os.fsencode(target.absolute()))[:24]
+    name = hash_bytes(os.fsencode(target.resolve()))[:24]
     owner = str(os.getuid()) if hasattr(os, "getuid") else "user"
     lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"deme-{owner}-{name}.lock")
     try:
@@ -73,17 +76,23 @@ def sole_writer(target: Path) -> Iterator[None]:
             fix="wait for it, or choose another --output",
         ) from None
     try:
-        partial = f"{TEMPORARY_PREFIX}{glob.escape(target.name)}-*"
-        for left in target.absolute().parent.glob(partial):
-            remove(left)
+        _put_back(target.absolute().parent, glob.escape(target.name))
+        partial = f"{TEMPORARY_PREFIX}{glob.escape(target.name)}-{_UNIQUE}"
+        for pattern in (partial, f"{partial}-*"):
+            for left in target.absolute().parent.glob(pattern):
+                remove(left)
         yield
     finally:
         lock.release()
 
 
 def _replace(partial: Path, target: Path) -> None:
-    if partial.is_dir() and target.is_dir():
-        old = target.with_name(f"{TEMPORARY_PREFIX}old-{target.name}-{uuid.uuid4().hex[:8]}")
+    if not (partial.is_dir() and target.is_dir()):
+        os.replace(partial, target)
+    elif exchange(partial, target):
+        remove(partial)  # the old one now
+    else:
+        old = target.with_name(f"{REPLACED_PREFIX}{target.name}-{uuid.uuid4().hex[:8]}")
         target.rename(old)
         try:
             partial.rename(target)
@@ -91,8 +100,16 @@ def _replace(partial: Path, target: Path) -> None:
             old.rename(target)
             raise
         remove(old)
-    else:
-        os.replace(partial, target)
+
+
+def _put_back(folder: Path, name: str) -> None:
+    """Finishes replacements that were killed: an old folder without a new one comes back."""
+    for old in folder.glob(f"{REPLACED_PREFIX}{name}-{_UNIQUE}"):
+        target = folder / old.name[len(REPLACED_PREFIX) : -9]
+        if target.exists():
+            remove(old)
+        else:
+            old.rename(target)
 
 
 def _share(partial: Path) -> None:
@@ -150,6 +167,8 @@ def _is_elsewhere(error: OSError, target: Path) -> bool:
 def sweep_partial(folder: Path) -> None:
     """Removes what killed processes left half-written anywhere under ``folder``."""
     with storage_errors(folder):
+        for old in sorted(folder.rglob(f"{REPLACED_PREFIX}*")):
+            _put_back(old.parent, "*")
         for pattern in (f"{TEMPORARY_PREFIX}*", SAFETENSORS_TEMPORARY):
             for path in sorted(folder.rglob(pattern)):
                 remove(path)

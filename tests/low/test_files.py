@@ -17,6 +17,7 @@ from deme.errors import ConfigError, StorageError
 from deme.files import (
     atomic_path,
     remove,
+    sole_writer,
     storage_errors,
     sweep_partial,
     write_json,
@@ -252,3 +253,55 @@ def test_removing_takes_the_link_and_not_what_it_leads_to(tmp_path: Path) -> Non
     assert names(tmp_path) == ["real", "real/file"]
     remove(tmp_path / "real")
     assert names(tmp_path) == []
+
+
+def test_a_sole_writer_sweeps_its_own_target_alone(tmp_path: Path) -> None:
+    own, other = tmp_path / ".partial-merged-0123abcd", tmp_path / ".partial-merged-2-0123abcd"
+    for left in (own, other, tmp_path / ".partial-merged-0123abcd-probe"):
+        left.mkdir()
+    with sole_writer(tmp_path / "merged"):
+        assert [path.name for path in tmp_path.iterdir()] == [other.name]
+
+
+def test_a_second_writer_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path / "merged"),
+        pytest.raises(RunLockedError, match="Another process is writing"),
+        sole_writer(tmp_path / "merged"),
+    ):
+        pass
+    with sole_writer(tmp_path / "merged"):
+        pass
+
+
+@pytest.mark.parametrize("sweep", ["sole_writer", "sweep_partial"])
+def test_a_replacement_that_was_killed_half_way_is_put_back(tmp_path: Path, sweep: str) -> None:
+    for name, new in (("a", True), ("b", False)):
+        old = tmp_path / f".replaced-{name}-0123abcd"
+        old.mkdir()
+        (old / "version").write_text("old")
+        if new:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "version").write_text("new")
+    if sweep == "sweep_partial":
+        sweep_partial(tmp_path)
+    else:
+        for name in ("a", "b"):
+            with sole_writer(tmp_path / name):
+                pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert [(tmp_path / name / "version").read_text() for name in "ab"] == ["new", "old"]
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_a_folder_is_replaced_whether_the_system_can_exchange_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    if not can:
+        monkeypatch.setattr("deme.files.exchange", lambda one, other: False)
+    for version in ("old", "new"):
+        with atomic_path(tmp_path / "folder") as partial:
+            partial.mkdir()
+            (partial / "version").write_text(version)
+    assert (tmp_path / "folder" / "version").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -124,9 +124,10 @@ def merge(
 def print_rows(rows: list[tuple[str, str]]) -> None:
     """Prints rows of (what, how much)."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
     for what, amount in rows:
-        table.add_row(what, amount)
+        table.add_row(escape(what), escape(amount))
     Console().print(table)

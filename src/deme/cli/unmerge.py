@@ -21,6 +21,9 @@ def unmerge(
     base: Annotated[
         str | None, typer.Option(help="The pretrained model, if it is elsewhere now.")
     ] = None,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Run the recipe's own method_file.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Threads; none given: one a core.", min=1)
     ] = None,
@@ -36,13 +39,15 @@ def unmerge(
 
     reporter = Reporter(quiet=quiet)
     with reporter.bar("unmerging", 1) as bar:
-        unmerge(
+        recipe = unmerge(
             merged,
             expert,
             output,
             base=base,
+            allow_code=allow_code,
             workers=workers,
             progress=lambda done, total: bar.at(done, "MB", total),
         )
-    reporter.say(f"expert {expert} of {merged}, to float rounding")
+    rounding = "float rounding" if recipe.dtype == "float32" else f"{recipe.dtype} rounding, coarse"
+    reporter.say(f"expert {expert} of {merged}, to {rounding}")
     print(output)

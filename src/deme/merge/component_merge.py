@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -62,12 +63,20 @@ class ComponentMerge:
         self.statistics = tuple(statistics)
         self.places = places_of(component, base.layout)
         self.layout: Mapping[str, TensorInfo] = {
-            name: TensorInfo(info.shape, _stored(info.dtype, dtype))
+            name: TensorInfo(info.shape, stored_dtype(info.dtype, dtype))
             for name, info in base.layout.items()
         }
         self.base_digests = TensorDigests()
         self.expert_digests = tuple(TensorDigests() for _ in experts)
         self.loss = ExportLoss()
+
+    def fresh(self) -> ComponentMerge:
+        """The same merge, which has read nothing yet: hashes and losses are of one pass."""
+        twin = copy.copy(self)
+        twin.base_digests = TensorDigests()
+        twin.expert_digests = tuple(TensorDigests() for _ in self.experts)
+        twin.loss = ExportLoss()
+        return twin
 
     def memory(self, name: str) -> int:
         """Bytes that making a tensor takes, about."""
@@ -80,6 +89,8 @@ class ComponentMerge:
 
     def produce(self, name: str) -> Iterator[Tensor]:
         """The merged tensor in flat pieces, in the dtype of :attr:`layout`.
+
+        What is read is hashed, so that each tensor is made once; see :meth:`fresh`.
 
         Raises:
             MismatchError: values that are not finite, or buffers of integers that differ.
@@ -100,15 +111,15 @@ class ComponentMerge:
             piece = flat[start : start + step]
             self.base_digests.update(name, piece)
             if unchanged:
-                yield piece.to(self.layout[name].dtype)
+                yield self._storable(name, piece, piece.to(self.layout[name].dtype))
                 continue
             base = piece.float().view(stored.shape) if whole else piece.float()
             deltas = [given.delta(start, base) for given in inputs]
             if whole:  # which may drop an element that is not finite, without a trace
-                self._require_finite(name, base, deltas)
+                self._require_finite(name, base, deltas, method.weights)
             about = collected if whole else [_piece(given, start, base) for given in collected]
             merged = self._finite(name, method(base, deltas, about), base, deltas)
-            out = merged.to(self.layout[name].dtype)
+            out = self._storable(name, merged, merged.to(self.layout[name].dtype))
             if out.dtype != torch.float32:
                 self.loss.add(base, merged, out)
             yield out.flatten()
@@ -133,8 +144,29 @@ class ComponentMerge:
                 deltas[name] = given.delta(0, stored.float()).clone()
         return deltas
 
-    def _require_finite(self, name: str, base: Tensor, deltas: Sequence[Tensor]) -> None:
-        if not all(_is_finite(delta) for delta in deltas):
+    def tensor(self, name: str) -> Tensor:
+        """The merged tensor whole; see :meth:`produce`."""
+        info = self.layout[name]
+        return torch.cat([torch.empty(0, dtype=info.dtype), *self.produce(name)]).view(info.shape)
+
+    def _storable(self, name: str, merged: Tensor, stored: Tensor) -> Tensor:
+        if stored.dtype != merged.dtype and not _is_finite(stored) and _is_finite(merged):
+            dtype = str(stored.dtype).removeprefix("torch.")
+            raise MismatchError(
+                f"{name} has values up to {float(merged.abs().max()):.3g}, beyond {dtype}",
+                fix="store it with --dtype bfloat16 or float32",
+            )
+        return stored
+
+    def _require_finite(
+        self,
+        name: str,
+        base: Tensor,
+        deltas: Sequence[Tensor],
+        weights: Sequence[float],
+    ) -> None:
+        counted = zip(deltas, weights, strict=True)
+        if not all(weight == 0 or _is_finite(delta) for delta, weight in counted):
             raise MismatchError(self._blame(name, base, deltas))
 
     def _finite(self, name: str, merged: Tensor, base: Tensor, deltas: Sequence[Tensor]) -> Tensor:
@@ -178,7 +210,8 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
-def _stored(own: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:
+def stored_dtype(own: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:
+    """How a tensor is stored: as wanted, or as it was; integers always as they were."""
     return own if wanted is None or not own.is_floating_point else wanted
 
 

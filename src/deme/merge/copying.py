@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..denoisers.contract import PROJECTIONS
 from .sources.contract import ModelSource, Source
+from .sources.tensor_files import is_plain_name
 
 WEIGHT_SUFFIXES = {
     *(".safetensors", ".bin", ".ckpt", ".pt", ".pth"),
@@ -30,7 +31,7 @@ def copy_other_files(base: ModelSource, output: Path) -> None:
     if base.form == "pipeline":
         index = base.folder / "model_index.json"
         shutil.copyfile(index, output / index.name)
-        parts = [name for name in json.loads(index.read_text("utf-8")) if not name.startswith("_")]
+        parts = [name for name in json.loads(index.read_text("utf-8")) if is_plain_name(name)]
         folders = [base.folder / name for name in parts if (base.folder / name).is_dir()]
         files = [path for folder in folders for path in sorted(folder.rglob("*"))]
     else:

@@ -72,7 +72,8 @@ def describe_result(plan: MergePlan, result: MergeResult) -> list[str]:
         lines.append(f"{', '.join(plan.copied)}: copied, no expert changed them")
     for name, loss in result.losses.items():
         dtype = DTYPES.get(result.recipe.dtype)
-        stored = next(iter(plan.merged[name].layout.values())).dtype if dtype is None else dtype
+        floats = [i.dtype for i in plan.merged[name].layout.values() if i.dtype.is_floating_point]
+        stored = floats[0] if dtype is None else dtype
         lines.append(f"{name}: {loss.describe(stored)}; --dtype float32 keeps all of it")
     return lines
 

@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from .byte_progress import ByteProgress, Report, megabytes
 from .describing import describe_plan, describe_result, plan_values
 from .model_files import MAX_SHARD_BYTES
+from .output_place import require_output
 from .planning import plan_merge
 from .recipe import MergeRecipe, read_recipe
 from .settings import Setting, parse_setting
@@ -133,6 +134,7 @@ class MergeJob:
         workers: int | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
+        require_output(output, overwrite)
         recipe, self.origin = request.recipe()
         self.output = output
         self.overwrite = overwrite

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +14,13 @@ from torch import Tensor
 from ..denoisers.contract import PROJECTIONS
 from ..denoisers.loading import DENOISING_COMPONENTS
 from ..errors import ConfigError, MismatchError
+from ..files import hash_file
 from .bound_method import BoundMethod
 from .component_merge import ComponentMerge, Statistics
-from .method_file import run_method_file
+from .method_file import with_method_file
 from .ownership import owned_timesteps
 from .places import TensorPlace, places_of
+from .provenance import require_hash
 from .recipe import MergeRecipe, MergeSource, located
 from .sources.comparing import differing_components
 from .sources.contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
@@ -25,7 +28,8 @@ from .sources.opening import open_expert, open_model
 from .statistics import read_statistics
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-SAMPLED_BYTES = 2**26
+SAMPLED_BYTES = 2**27
+SAMPLED_TENSORS = 30
 """How much of a merge is tried to say how long it will take."""
 
 
@@ -34,12 +38,26 @@ class MergePlan:
     """A merge with its inputs open and its settings checked."""
 
     recipe: MergeRecipe
+    folder: Path
+    """What the recipe's relative paths start from."""
     base: ModelSource
     experts: tuple[ModelSource, ...]
     merged: Mapping[str, ComponentMerge]
     """The components that are merged."""
     copied: tuple[str, ...]
     """Those that no expert changed."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is read beside the models: statistics, and the user's own method."""
+        sources = (self.recipe.method_file, *(source.statistics for source in self.recipe.models))
+        return tuple(located(path, self.folder) for path in sources if path is not None)
+
+    @property
+    def bytes_copied(self) -> int:
+        """Bytes of the tensors that are the base's."""
+        sources = [self.base.components[name] for name in self.copied]
+        return sum(info.nbytes for source in sources for info in source.layout.values())
 
     @property
     def bytes_read(self) -> int:
@@ -62,10 +80,12 @@ class MergePlan:
         """How long merging takes with so many threads, from trying it on some of the tensors."""
         tried, started = 0, time.perf_counter()
         for merge in self.merged.values():
-            for name in sorted(merge.layout, key=lambda n: merge.layout[n].numel):
-                if tried >= SAMPLED_BYTES:
-                    break
-                tried += sum(piece.nbytes for piece in merge.produce(name))
+            sample = merge.fresh()  # what is tried must not count as read
+            # small and large ones in turn: methods differ in what a tensor costs, and an element
+            by_size = sorted(merge.layout, key=lambda n: merge.layout[n].numel)
+            for name in by_size[:: max(1, len(by_size) // SAMPLED_TENSORS)]:
+                if tried < SAMPLED_BYTES:
+                    tried += sum(piece.nbytes for piece in sample.produce(name))
         spent = time.perf_counter() - started
         return spent * self.bytes_written / max(1, tried) / workers
 
@@ -84,10 +104,10 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
         MismatchError: an expert of another architecture, or one that changes nothing.
 
     """
-    if recipe.method_file is not None:
-        run_method_file(located(recipe.method_file, folder), allow_code)
+    recipe = with_method_file(recipe, folder, allow_code)
+    recipe = _with_statistics_hashes(recipe, folder)
     method = BoundMethod.of(recipe)
-    _require_distinct([located(source.model, folder) for source in recipe.models])
+    _require_distinct(recipe.models, folder)
     base = open_model(
         located(recipe.base_model, folder),
         variant=recipe.base_variant,
@@ -107,9 +127,9 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
             fix="give experts that were finetuned",
         )
     copied = tuple(name for name in base.components if name not in merged)
-    owned = [_with_range(*pair) for pair in zip(recipe.models, experts, strict=True)]
-    recipe = recipe.model_copy(update={"models": owned})
-    return MergePlan(recipe, base, experts, merged, copied)
+    noted = [_with_facts(*pair) for pair in zip(recipe.models, experts, strict=True)]
+    recipe = recipe.model_copy(update={"models": noted})
+    return MergePlan(recipe, folder, base, experts, merged, copied)
 
 
 def _merged_components(
@@ -139,12 +159,27 @@ def _merged_components(
     return merged
 
 
-def _with_range(source: MergeSource, expert: ModelSource) -> MergeSource:
-    """The expert with the timesteps that it owns, where its trainer or compressor kept them."""
-    if source.min_timestep is not None or source.max_timestep is not None:
-        return source
-    low, high = owned_timesteps(expert)
-    return source.model_copy(update={"min_timestep": low, "max_timestep": high})
+def _with_facts(source: MergeSource, expert: ModelSource) -> MergeSource:
+    """The expert with the timesteps that it owns, where they are known, and how it is stored."""
+    changes: dict[str, Any] = {"stored": _half_precision(expert)}
+    if source.min_timestep is None and source.max_timestep is None:
+        changes["min_timestep"], changes["max_timestep"] = owned_timesteps(expert)
+    return source.model_copy(update=changes)
+
+
+def _half_precision(expert: ModelSource) -> str | None:
+    """The dtype of an expert whose weights are all in half precision."""
+    dtypes = {
+        info.dtype
+        for source in expert.components.values()
+        if isinstance(source, WeightSource)
+        for info in source.layout.values()
+        if info.dtype.is_floating_point
+    }
+    names = {
+        dtype: name for name, dtype in DTYPES.items() if dtype.itemsize < torch.float32.itemsize
+    }
+    return names.get(dtypes.pop()) if len(dtypes) == 1 else None
 
 
 def _component_names(base: ModelSource, experts: Sequence[ModelSource]) -> list[str]:
@@ -161,8 +196,14 @@ def _base_component(base: ModelSource, name: str, experts: Sequence[Source | Non
                 f"{base.origin} is an adapter, not a model", fix="give the model that it is for"
             )
         return source
-    layout = next(source.layout for source in experts if source is not None)
-    return _Identity(layout)
+    kept = [source for source in experts if source is not None]
+    for source in kept[1:]:
+        if source.layout != kept[0].layout:
+            raise MismatchError(
+                f"{kept[0].origin} and {source.origin} have projections of different shapes",
+                fix="give experts that were trained with one placement",
+            )
+    return _Identity(kept[0].layout)
 
 
 class _Identity(WeightSource):
@@ -177,13 +218,28 @@ class _Identity(WeightSource):
         return torch.zeros(info.shape, dtype=info.dtype)
 
 
-def _require_distinct(paths: Sequence[str]) -> None:
-    resolved = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
-    for path in resolved:
-        if resolved.count(path) > 1:
+def _require_distinct(sources: Sequence[MergeSource], folder: Path) -> None:
+    seen: set[tuple[str, str | None, str | None]] = set()
+    for source in sources:
+        path = located(source.model, folder)
+        path = str(Path(path).resolve()) if Path(path).exists() else path
+        if (path, source.revision, source.variant) in seen:
             raise ConfigError(
                 f"The expert {path} is given twice", fix="give it once, with the sum of its weights"
             )
+        seen.add((path, source.revision, source.variant))
+
+
+def _with_statistics_hashes(recipe: MergeRecipe, folder: Path) -> MergeRecipe:
+    models = []
+    for source in recipe.models:
+        if source.statistics is None:
+            models.append(source)
+            continue
+        found = hash_file(Path(located(source.statistics, folder)))
+        require_hash(source.statistics, source.statistics_hash, found)
+        models.append(source.model_copy(update={"statistics_hash": found}))
+    return recipe.model_copy(update={"models": models})
 
 
 def _open_statistics(
@@ -217,18 +273,3 @@ class _Unmeasured:
 
 def _unmeasured(statistics: Sequence[Statistics]) -> list[Statistics]:
     return [_Unmeasured() for _ in statistics]
-
-
-def require_hash(model: str, wanted: str | None, found: str) -> None:
-    """Checks that a model is the one that a recipe names.
-
-    Raises:
-        MismatchError: its weights are others.
-
-    """
-    if wanted is not None and wanted != found:
-        raise MismatchError(
-            f"{model} is not the one that the recipe names: its weights' hash is {found}, not "
-            f"{wanted}",
-            fix="give the model that was merged, or remove the hash from the recipe",
-        )

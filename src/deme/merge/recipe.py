@@ -44,6 +44,10 @@ class MergeSource(Config):
     such as `density`: a number, a gradient over depth, or rules by component, block and kind."""
     statistics: str | None = None
     """What `deme statistics` collected for it, where the method needs that."""
+    statistics_hash: str | None = None
+    """SHA-256 of that file. Where it is given, another file is refused."""
+    stored: str | None = None
+    """The dtype of its weights, where that is half precision."""
     hash: str | None = None
     """Of its tensors. Where it is given, other weights are refused."""
 
@@ -55,6 +59,8 @@ class MergeRecipe(Config):
     """Name of the merge method."""
     method_file: str | None = None
     """A Python file of your own that registers the method; run only with --allow-code."""
+    method_hash: str | None = None
+    """SHA-256 of that file. Where it is given, another file is refused."""
     base_model: str
     """The pretrained model: a folder, a file, or a hub id."""
     base_revision: str | None = None
@@ -131,13 +137,13 @@ def relocated(path: str, origin: Path, folder: Path) -> str:
     """
     if Path(path).is_absolute() or path in BUNDLED:
         return path
-    here = os.path.normpath(origin / path)
+    here = _joined(origin, path)
     if not os.path.exists(here):
         return path
     try:
-        return Path(os.path.relpath(os.path.realpath(here), os.path.realpath(folder))).as_posix()
+        return Path(os.path.relpath(here, os.path.realpath(folder))).as_posix()
     except ValueError:  # on another drive of a Windows machine
-        return os.path.realpath(here)
+        return here
 
 
 def located(path: str, folder: Path) -> str:
@@ -147,11 +153,31 @@ def located(path: str, folder: Path) -> str:
         path: as the recipe names it.
         folder: what the recipe's relative paths start from.
 
+    Raises:
+        ConfigError: there is such a path in the working directory, and none beside the recipe.
+
     """
     if path in BUNDLED:
         return path
-    local = os.path.normpath(folder / Path(path).expanduser())
-    return local if os.path.exists(local) else path
+    local = _joined(folder, os.path.expanduser(path))
+    if os.path.exists(local):
+        return local if Path(path).is_absolute() or not _is_here(folder) else path
+    if os.path.exists(path):
+        raise ConfigError(
+            f"{path} is in the working directory, and there is none in {folder}, where the recipe "
+            "is",
+            fix="paths in a recipe are relative to its own folder; write them so, or whole",
+        )
+    return path
+
+
+def _is_here(folder: Path) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(".")
+
+
+def _joined(folder: Path, path: str) -> str:
+    """``..`` counts from where the folder really is, whatever links lead there."""
+    return os.path.normpath(os.path.join(os.path.realpath(folder), path))
 
 
 def read_recipe(path: Path) -> tuple[MergeRecipe, Path]:
@@ -177,7 +203,7 @@ def read_recipe(path: Path) -> tuple[MergeRecipe, Path]:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path} holds no recipe", fix="write merge_method, base_model, models")
-    return parse_config(MergeRecipe, values), path.parent
+    return parse_config(MergeRecipe, values), path.resolve().parent
 
 
 def _embedded(path: Path) -> str:

@@ -7,6 +7,7 @@ the others.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -184,27 +185,17 @@ class _Budget:
         self.used = 0
         self.changed = threading.Condition()
 
-    def take(self, nbytes: int) -> _Share:
+    @contextlib.contextmanager
+    def take(self, nbytes: int) -> Iterator[None]:
         with self.changed:
             self.changed.wait_for(lambda: self.used == 0 or self.used + nbytes <= self.limit)
             self.used += nbytes
-        return _Share(self, nbytes)
-
-    def give_back(self, nbytes: int) -> None:
-        with self.changed:
-            self.used -= nbytes
-            self.changed.notify_all()
-
-
-class _Share:
-    def __init__(self, budget: _Budget, nbytes: int) -> None:
-        self.budget, self.nbytes = budget, nbytes
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        self.budget.give_back(self.nbytes)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.used -= nbytes
+                self.changed.notify_all()
 
 
 def set_metadata(path: Path, metadata: Mapping[str, str]) -> None:
@@ -249,8 +240,12 @@ class _File:
         with storage_errors(path):
             binary = getattr(os, "O_BINARY", 0)  # on Windows, or newlines would be translated
             self.descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | binary, 0o666)
-            os.truncate(self.descriptor, self.start + position)
-            _write_at(self.descriptor, len(header).to_bytes(8, "little") + header, 0)
+            try:
+                os.ftruncate(self.descriptor, self.start + position)
+                _write_at(self.descriptor, len(header).to_bytes(8, "little") + header, 0)
+            except OSError:
+                self.close()
+                raise
 
     def _header(self) -> bytes:
         header: dict[str, object] = {"__metadata__": FORMAT}

@@ -55,8 +55,7 @@ def merge(
     weights_of: dict[str, torch.Tensor] = {}
     for component in own:
         merged = plan.merged[component]
-        for name, info in merged.layout.items():
-            weights_of[name] = torch.cat(list(merged.produce(name))).view(info.shape)
+        weights_of.update({name: merged.tensor(name) for name in merged.layout})
     denoiser.load_weights({**denoiser.weights(), **_as_network(denoiser, weights_of)})
     return denoiser
 

@@ -12,9 +12,13 @@ from ..errors import ConfigError
 from ..files import atomic_path, sole_writer
 from .bound_method import BoundMethod
 from .byte_progress import ByteProgress, Report
-from .component_merge import BLOCK, ComponentMerge
+from .component_merge import BLOCK, ComponentMerge, stored_dtype
+from .difference import as_expert_stores
+from .method_file import with_method_file
 from .model_files import write_model
-from .planning import require_hash
+from .output_place import require_form
+from .planning import DTYPES
+from .provenance import require_hash
 from .recipe import MergeRecipe, located, read_recipe
 from .sources.comparing import differing_components
 from .sources.contract import ModelSource, Source, TensorInfo, WeightSource
@@ -29,6 +33,7 @@ def unmerge(
     output: Path,
     *,
     base: str | None = None,
+    allow_code: bool = False,
     workers: int | None = None,
     progress: Report = lambda written, total: None,
 ) -> MergeRecipe:
@@ -41,6 +46,7 @@ def unmerge(
         expert: its place in the recipe, from 0, or its name there.
         output: the new folder; it must not exist.
         base: the pretrained model, where it is elsewhere now than the recipe says.
+        allow_code: whether the recipe's own Python file may be run.
         workers: threads.
         progress: told how many megabytes are written, and how many there will be.
 
@@ -55,6 +61,7 @@ def unmerge(
     if output.exists():
         raise ConfigError(f"{output} exists", fix="choose another --output, or remove it")
     recipe, folder = read_recipe(merged)
+    recipe = with_method_file(recipe, folder, allow_code)
     bound = BoundMethod.of(recipe)
     require_linear(bound.method)
     taken = _position(recipe, expert)
@@ -63,9 +70,11 @@ def unmerge(
         variant=recipe.base_variant,
         revision=recipe.base_revision,
     )
+    require_form(theta, output)
     require_hash(theta.origin, recipe.base_hash, digest_model(theta))
     others = _open_others(recipe, folder, theta, taken)
-    made = _taken_apart(theta, open_expert(str(merged), theta), others, bound, taken)
+    stored = DTYPES.get(recipe.models[taken].stored or "")
+    made = _taken_apart(theta, open_expert(str(merged), theta), others, bound, taken, stored)
     total = sum(info.nbytes for part in made.values() for info in part.layout.values())
     count = ByteProgress(total, progress)
     with sole_writer(output), atomic_path(output) as partial:
@@ -95,6 +104,7 @@ def _taken_apart(
     others: Sequence[ModelSource | None],
     bound: BoundMethod,
     taken: int,
+    stored: torch.dtype | None,
 ) -> dict[str, ComponentUnmerge]:
     made: dict[str, ComponentUnmerge] = {}
     for name in differing_components(base, merged):
@@ -105,7 +115,7 @@ def _taken_apart(
                 fix="keep the experts with deme compress",
             )
         given = [None if other is None else other.components.get(name) for other in others]
-        made[name] = ComponentUnmerge(name, own, there, given, bound, taken)
+        made[name] = ComponentUnmerge(name, own, there, given, bound, taken, stored)
     return made
 
 
@@ -132,6 +142,7 @@ class ComponentUnmerge:
         others: the other experts by their place in the merge; None where there is none.
         bound: the merge method with its settings for all experts.
         taken: the place of the one that is taken out.
+        stored: its dtype, where that is half precision.
 
     """
 
@@ -143,14 +154,13 @@ class ComponentUnmerge:
         others: list[Source | None],
         bound: BoundMethod,
         taken: int,
+        stored: torch.dtype | None = None,
     ) -> None:
         self.merged = merged
         self.inputs = ComponentMerge(component, base, others, bound)
         self.taken = taken
         self.layout = {
-            name: TensorInfo(
-                info.shape, torch.float32 if info.dtype.is_floating_point else info.dtype
-            )
+            name: TensorInfo(info.shape, stored_dtype(info.dtype, stored or torch.float32))
             for name, info in base.layout.items()
         }
 
@@ -173,4 +183,7 @@ class ComponentUnmerge:
             base = theta[start : start + BLOCK].float()
             deltas = [other.delta(start, base) for other in given]
             merged = result[start : start + BLOCK].float()
-            yield base + unmerge_tensor(base, merged, deltas, factors, own)
+            tau = unmerge_tensor(base, merged, deltas, factors, own)
+            dtype = self.layout[name].dtype
+            # τ of a half-precision expert is its difference from the base as rounded to its dtype
+            yield (as_expert_stores(base, dtype).float() + tau).to(dtype)

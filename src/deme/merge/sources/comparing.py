@@ -17,8 +17,8 @@ def differing_components(base: ModelSource, expert: ModelSource) -> tuple[str, .
     """The components that an expert changed, and those that the base has not.
 
     Files that are the same on disk (links, the hub's blobs) are not read; else tensors are
-    compared up to the first difference. A half-precision expert is compared with the base as
-    rounded to its dtype. Differences (adapters) always change something.
+    compared up to the first difference. Where the dtypes differ, both are rounded to the
+    coarser one. Differences (adapters) always change something.
 
     Args:
         base: the base.
@@ -38,7 +38,7 @@ def differing_components(base: ModelSource, expert: ModelSource) -> tuple[str, .
 
 
 def same_weights(base: WeightSource, expert: WeightSource) -> bool:
-    """Whether the expert's tensors are the base's, rounded to the expert's dtype; NaN is not."""
+    """Whether the tensors are the same, rounded to the coarser of both dtypes; NaN is not."""
     return all(_same_tensor(base, expert, name) for name in expert.layout)
 
 
@@ -46,8 +46,9 @@ def _same_tensor(base: WeightSource, expert: WeightSource, name: str) -> bool:
     theta, theta_i = base.read(name).flatten(), expert.read(name).flatten()
     if theta.dtype == theta_i.dtype:
         return torch.equal(theta, theta_i)
+    coarse = min(theta.dtype, theta_i.dtype, key=lambda dtype: dtype.itemsize)
     blocks = zip(theta.split(BLOCK), theta_i.split(BLOCK), strict=True)
-    return all(torch.equal(one.to(other.dtype), other) for one, other in blocks)
+    return all(torch.equal(one.to(coarse), other.to(coarse)) for one, other in blocks)
 
 
 def _same_files(base: WeightSource, expert: WeightSource) -> bool:

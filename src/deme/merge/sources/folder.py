@@ -76,7 +76,8 @@ def open_component(folder: Path, origin: str, variant: str | None = None) -> Mod
         )
     source = files.open(origin)
     name = _component_name(folder, source.layout)
-    components: dict[str, Source] = {name: source, **_projections(folder.parent, origin)}
+    beside = _projections(folder, origin) or _projections(folder.parent, origin)
+    components: dict[str, Source] = {name: source, **beside}
     return ModelSource(origin, components, folder, "component")
 
 
@@ -114,7 +115,7 @@ def _component_classes(index: Path) -> dict[str, str]:
         for name, value in content.items()
         if isinstance(value, list) and any(value)
     }
-    for name in classes:
+    for name in content:
         if not is_plain_name(name):
             raise ModelError(
                 f"{index} names the component {name!r}, which is not in its own folder",
