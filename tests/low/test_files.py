@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deme.errors import ConfigError, StorageError
+from deme.errors import ConfigError, RunLockedError, StorageError
 from deme.files import (
     atomic_path,
     remove,
@@ -71,10 +71,11 @@ def test_a_folder_whose_replacement_fails_is_put_back(
     rename = Path.rename
 
     def refuse_the_second(self: Path, target: Path) -> Path:
-        if target.name == "folder" and not self.name.startswith(".partial-old-"):
+        if target.name == "folder" and not self.name.startswith(".replaced-"):
             raise OSError(errno.EIO, "Input/output error")
         return rename(self, target)
 
+    monkeypatch.setattr("deme.files.exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", refuse_the_second)
     with pytest.raises(StorageError, match="Input/output"), atomic_path(tmp_path / "folder") as new:
         new.mkdir()

@@ -46,6 +46,34 @@ def test_the_expert_comes_back(
     DiffusionPipeline.from_pretrained(tmp_path / "back")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_expert_in_half_precision_comes_back_in_half_precision(
+    base: Denoiser, experts: list[Path], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    halved = {n: t.to(dtype) for n, t in load_file(tmp_path / "e0" / WEIGHTS).items()}
+    save_file(halved, tmp_path / "e0" / WEIGHTS)
+    unmerge(merge(base, tmp_path, [0.5, 0.25]), "0", tmp_path / "back")
+    found = load_file(tmp_path / "back" / WEIGHTS)
+    assert found.keys() == halved.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in halved.items())
+
+
+def test_a_file_comes_back_as_a_file(base: Denoiser, experts: list[Path], tmp_path: Path) -> None:
+    models = [
+        MergeSource(model=str(tmp_path / f"e{i}" / WEIGHTS), parameters={"weight": 0.5})
+        for i in range(2)
+    ]
+    recipe = MergeRecipe(base_model=str(Path(base.name) / WEIGHTS), models=models)
+    merged = tmp_path / "merged.safetensors"
+    write_merge(plan_merge(recipe, Path()), merged, origin=Path())
+    with pytest.raises(ConfigError, match=r"Fix: --output .*back\.safetensors"):
+        unmerge(merged, "1", tmp_path / "back")
+    unmerge(merged, "1", tmp_path / "back.safetensors")
+    found, lost = load_file(tmp_path / "back.safetensors"), load_file(tmp_path / "e1" / WEIGHTS)
+    for name, tensor in lost.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-6)
+
+
 def test_weights_by_block_are_undone_block_by_block(
     base: Denoiser, experts: list[Path], tmp_path: Path
 ) -> None:

@@ -225,7 +225,7 @@ def test_values_that_are_not_finite_are_blamed_on_their_file(
 def test_too_little_space_is_found_before_anything_is_written(
     recipe: MergeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deme.merge.writing.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("deme.merge.output_place.free_bytes", lambda path: 1000)
     with pytest.raises(StorageError, match=r"takes 0\.00 GB, and 0\.00 GB are free"):
         merge(recipe, tmp_path / "merged")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "e1", "e2"]
