@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -40,7 +41,8 @@ class ExportLoss:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._changed = self._survived = 0
-        self._error = self._norm = 0.0
+        self._errors: list[float] = []
+        self._norms: list[float] = []
 
     def add(self, base: Tensor, merged: Tensor, stored: Tensor) -> None:
         """One piece.
@@ -60,10 +62,12 @@ class ExportLoss:
         with self._lock:
             self._changed += int(changed.sum())
             self._survived += survived
-            self._error += error
-            self._norm += norm
+            self._errors.append(error)
+            self._norms.append(norm)
 
     def total(self) -> Loss:
         """The loss over all pieces so far."""
-        relative = (self._error / self._norm) ** 0.5 if self._norm > 0 else 0.0
+        # summed exactly, so that the order in which threads came does not count
+        error, norm = math.fsum(self._errors), math.fsum(self._norms)
+        relative = (error / norm) ** 0.5 if norm > 0 else 0.0
         return Loss(self._changed, self._survived, relative)

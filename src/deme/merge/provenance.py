@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 
-import torch
-
-from .. import __version__
 from ..errors import MismatchError
 from .component_merge import ComponentMerge
 from .recipe import MergeRecipe
@@ -45,7 +43,7 @@ def with_hashes(
         digest = _expert_hash(index, expert, base, own, merged)
         require_hash(source.model, source.hash, digest)
         models.append(source.model_copy(update={"hash": digest}))
-    versions = {"deme": __version__, "torch": torch.__version__}
+    versions = {name: importlib.metadata.version(name) for name in ("deme", "torch")}
     return recipe.model_copy(update={"base_hash": found, "models": models, "versions": versions})
 
 
