@@ -160,12 +160,12 @@ def settings(space: Space, point: Tensor, experts: int) -> tuple[list[int], list
     return pairs[min(int(values[-1] * len(pairs)), len(pairs) - 1)], weights, extra
 
 
-def best_setting(bench: Bench, method: str, evaluations: int) -> dict[str, Any]:
+def best_setting(bench: Bench, method: str, evaluations: int, start: int) -> dict[str, Any]:
     """Searches one method's setting, then judges it on held-out noise."""
     space, count = SPACES[method], len(bench.experts)
     axes = (space.experts or count) + len(space.parameters) + (space.experts is not None)
-    sobol = torch.quasirandom.SobolEngine(axes, scramble=True, seed=0)
-    draws = torch.Generator().manual_seed(0)
+    sobol = torch.quasirandom.SobolEngine(axes, scramble=True, seed=start)
+    draws = torch.Generator().manual_seed(start)
     equal = (1 / count - space.weights[0]) / (space.weights[1] - space.weights[0])
     best = torch.full((axes,), equal)
     best[(space.experts or count) :] = 0.5
@@ -199,14 +199,14 @@ def best_setting(bench: Bench, method: str, evaluations: int) -> dict[str, Any]:
 _BENCH: dict[Path, Bench] = {}
 
 
-def work(job: tuple[Path, str, int]) -> dict[str, Any]:
+def work(job: tuple[Path, str, int, int]) -> dict[str, Any]:
     """One method, in a process that keeps its bench."""
-    folder, method, evaluations = job
+    folder, method, evaluations, start = job
     if folder not in _BENCH:
         _BENCH[folder] = Bench(folder)
     if method == "pretrained":
         return {"method": method, "held_out": _BENCH[folder].held_out()}
-    return best_setting(_BENCH[folder], method, evaluations)
+    return best_setting(_BENCH[folder], method, evaluations, start)
 
 
 def _finished(journal: Path) -> list[dict[str, Any]]:
@@ -224,13 +224,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="a finished run's folder")
     parser.add_argument("--evaluations", type=int, default=80, help="for each method")
+    parser.add_argument("--start", type=int, default=0, help="seed of the optimiser's draws")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--method", action="append", choices=SPACES)
     parser.add_argument("--journal", type=Path, help="keeps finished methods; repeat to resume")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     methods = list(dict.fromkeys(["task_arithmetic", *(args.method or SPACES)]))
-    jobs = [(args.run, name, args.evaluations) for name in ["pretrained", *methods]]
+    jobs = [(args.run, name, args.evaluations, args.start) for name in ["pretrained", *methods]]
     rows = _finished(args.journal) if args.journal else []
     done = {row["method"] for row in rows}
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
