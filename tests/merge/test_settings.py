@@ -11,7 +11,14 @@ from pydantic import Field
 from deme.config import Config, parse_config
 from deme.errors import ConfigError
 from deme.merge.places import TensorPlace, places_of
-from deme.merge.settings import Setting, check_setting, parse_setting, resolve, resolve_number
+from deme.merge.settings import (
+    Setting,
+    check_setting,
+    format_setting,
+    parse_setting,
+    resolve,
+    resolve_number,
+)
 from merge.tiny_networks import clip_text, stable_diffusion_1
 
 
@@ -274,3 +281,11 @@ def test_names_of_the_short_form_are_looked_up(places: list[TensorPlace]) -> Non
 def test_a_short_form_that_is_none_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_setting(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.3", "0:0.5:1", "attention=0.1,0.3", "down+norm=0:1,filter:time_emb=0.2,0", "frequency"],
+)
+def test_a_setting_is_shown_as_it_may_be_typed(text: str) -> None:
+    assert format_setting(parse_setting(text)) == text

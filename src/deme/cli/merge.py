@@ -51,7 +51,9 @@ def merge(
         Path | None,
         typer.Option("--from", help="A merged model: repeat its merge, to the same bytes."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new model.")] = Path("merged"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The new model; none given: merged.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
@@ -86,6 +88,8 @@ def merge(
     if methods:
         print_rows(describe_methods())
         return
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json goes with --dry-run")
     request = MergeRequest(
         base=base,
         experts=tuple(experts or ()),
@@ -100,6 +104,7 @@ def merge(
     job = MergeJob(
         request,
         output,
+        only_tried=dry_run,
         allow_code=allow_code,
         overwrite=overwrite,
         workers=workers,
@@ -118,7 +123,7 @@ def merge(
         result = job.run(lambda done, total: bar.at(done, "MB"))
     for line in result:
         reporter.say(line)
-    print(output)
+    print(job.output)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

@@ -17,7 +17,9 @@ def statistics(
     kind: Annotated[str, typer.Option(help="fisher or regmean: the merge method they are for.")],
     data: Annotated[str, typer.Option(help="Images: a folder, hub id, or `digits`.")],
     split: Annotated[str, typer.Option(help="The data set's split.")] = "train",
-    min_timestep: Annotated[int, typer.Option(help="First timestep that it owns.", min=0)] = 0,
+    min_timestep: Annotated[
+        int | None, typer.Option(help="First timestep that it owns; ours say it.", min=0)
+    ] = None,
     max_timestep: Annotated[
         int | None, typer.Option(help="End of its range, not included; none given: the model's.")
     ] = None,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..assets import DIGITS_PIPELINE
 from ..config import Config
-from ..errors import ModelError
+from ..errors import ModelError, nearest
 from .architectures import write_architecture
 from .contract import Denoiser
 
@@ -23,6 +23,7 @@ def _load_unet2d(*args: Any, **options: Any) -> Denoiser:
 FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": _load_unet2d}
 """The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
 DENOISING_COMPONENTS = ("unet", "transformer")
+WEIGHT_FILES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 BUNDLED = ("digits",)
 """Names of the models that come with the package; they come before folders of these names."""
 
@@ -122,7 +123,23 @@ def resolve_folder(config: ModelConfig, cache_folder: Path | None = None) -> Pat
             f"{config.path} is a file, not a pipeline folder",
             fix="give the folder that holds model_index.json",
         )
+    _require_hub_id(config.path)
     return _download(config)
+
+
+def _require_hub_id(path: str) -> None:
+    """What is written as a path, or lies in a folder that is here, is not asked of the hub."""
+    local = Path(path).expanduser()
+    written_as_path = path.startswith((".", "~", "/")) or local.is_absolute() or path.count("/") > 1
+    parent = local.parent
+    in_folder = parent != Path() and parent.is_dir()
+    if written_as_path or in_folder or local.suffix in WEIGHT_FILES:
+        beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+        near = nearest(local.name, beside)
+        hint = f" Did you mean {str(parent / near)!r}?" if near else ""
+        raise ModelError(
+            f"There is no {path} here.{hint}", fix="give a folder or file that is here, or a hub id"
+        )
 
 
 def _download(config: ModelConfig) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DemeError
 from ..randomness import derive_seed
 from .methods import RegisteredMethod, get_merge_method
 from .places import TensorPlace
@@ -43,7 +43,22 @@ class TensorMethod:
         parameters = dict(self.parameters)
         if self.method.statistics is not None:
             parameters["statistics"] = statistics
-        return self.method.function(base, deltas, self.weights, **parameters)
+        try:
+            merged = self.method.function(base, deltas, self.weights, **parameters)
+        except DemeError:
+            raise
+        except Exception as error:  # a user's own function may raise anything
+            raise ConfigError(
+                f"The merge method {self.method.name} ({self.method.function.__module__}) failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if merged.shape != base.shape:
+            raise ConfigError(
+                f"The merge method {self.method.name} gave a tensor of shape {tuple(merged.shape)} "
+                f"for one of {tuple(base.shape)}",
+                fix="let it return a tensor like base",
+            )
+        return merged
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,18 @@ class ByteProgress:
             self._report(min(megabytes(self._written), self.total), self.total)
 
 
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def in_units(nbytes: float) -> str:
+    """Bytes for people, three figures."""
+    for unit in UNITS[:-1]:
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} {UNITS[-1]}"
+
+
 def megabytes(nbytes: int) -> int:
     """Bytes as megabytes of 10⁶, a part of one counted whole."""
     return -(-nbytes // MEGABYTE)

@@ -19,6 +19,7 @@ from .sources.digest import TensorDigests
 
 BLOCK = 2**18
 """Elements of a block: base, expert, difference and sum then stay in a core's cache."""
+LOOK_INSIDE = "deme inspect counts them in each component; give a model without them"
 WORKING_COPIES = {True: 3, False: 8}
 """Tensors of float32 that a method makes beside base and differences, about: one that works
 element by element, and one that needs the whole tensor (some hold float64)."""
@@ -167,11 +168,11 @@ class ComponentMerge:
     ) -> None:
         counted = zip(deltas, weights, strict=True)
         if not all(weight == 0 or _is_finite(delta) for delta, weight in counted):
-            raise MismatchError(self._blame(name, base, deltas))
+            raise MismatchError(self._blame(name, base, deltas), fix=LOOK_INSIDE)
 
     def _finite(self, name: str, merged: Tensor, base: Tensor, deltas: Sequence[Tensor]) -> Tensor:
         if not _is_finite(merged):
-            raise MismatchError(self._blame(name, base, deltas))
+            raise MismatchError(self._blame(name, base, deltas), fix=LOOK_INSIDE)
         return merged
 
     def _blame(self, name: str, base: Tensor, deltas: Sequence[Tensor]) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 from ..files import free_bytes
 from .bound_method import SEED
+from .byte_progress import in_units
 from .component_merge import ComponentMerge
 from .methods import MERGE_METHODS
 from .planning import DTYPES, MergePlan
 from .recipe import MergeSource
+from .settings import format_setting
 from .writing import MergeResult
 
 
@@ -29,14 +31,14 @@ def describe_plan(plan: MergePlan, output: Path, seconds: float) -> list[tuple[s
         ("base", f"{plan.base.origin} ({plan.base.form})"),
     ]
     for source, expert in zip(plan.recipe.models, plan.experts, strict=True):
-        rows.append((f"  + {source.model}", f"{expert.form}, {_settings(source)}"))
+        rows.append((f"+ {_short(source.model)}", f"{expert.form}, {_settings(source)}"))
     for name, merge in plan.merged.items():
         rows.append((name, _component(merge, len(plan.experts))))
     if plan.copied:
         rows.append(("copied", ", ".join(plan.copied) + ": no expert changed them"))
     rows += [
-        ("reads", f"{plan.bytes_read / 1e9:.2f} GB"),
-        ("writes", f"{plan.bytes_written / 1e9:.2f} GB; {free_bytes(output) / 1e9:.1f} GB free"),
+        ("reads", in_units(plan.bytes_read)),
+        ("writes", f"{in_units(plan.bytes_written)}; {in_units(free_bytes(output))} free"),
         ("time", f"about {seconds:.1f} s"),
     ]
     return rows
@@ -65,7 +67,7 @@ def plan_values(plan: MergePlan, seconds: float) -> dict[str, Any]:
 def describe_result(plan: MergePlan, result: MergeResult) -> list[str]:
     """What was merged and copied, and what half precision lost."""
     lines = [
-        f"{name}: merged {len(merge.layout)} tensors of {_changing(merge)} experts"
+        f"{name}: merged {len(merge.layout)} tensors of {_counted(_changing(merge), 'expert')}"
         for name, merge in plan.merged.items()
     ]
     if plan.copied:
@@ -79,7 +81,8 @@ def describe_result(plan: MergePlan, result: MergeResult) -> list[str]:
 
 
 def _method(plan: MergePlan) -> str:
-    given = "".join(f", {name} {value}" for name, value in plan.recipe.parameters.items())
+    settings = plan.recipe.parameters.items()
+    given = "".join(f", {name} {format_setting(value)}" for name, value in settings)
     return f"{plan.recipe.merge_method}{given}, stored in {plan.recipe.dtype}"
 
 
@@ -87,19 +90,31 @@ def _settings(source: MergeSource) -> str:
     owned = ""
     if source.min_timestep is not None or source.max_timestep is not None:
         owned = f"t in [{source.min_timestep or 0}, {source.max_timestep or 'T'}), "
-    given = ", ".join(f"{name} {value}" for name, value in source.parameters.items())
+    settings = source.parameters.items()
+    given = ", ".join(f"{name} {format_setting(value)}" for name, value in settings)
     return owned + (given or "weight 1/N")
 
 
 def _component(merge: ComponentMerge, experts: int) -> str:
     numbers = Counter(merge.method.at(place).weights for place in merge.places.values())
     parameters = sum(info.numel for info in merge.layout.values())
-    text = f"{len(merge.layout)} tensors, {parameters / 1e6:,.1f} M parameters"
+    text = f"{len(merge.layout)} tensors, {parameters:,} parameters"
     if _changing(merge) < experts:
-        text += f", changed by {_changing(merge)} of {experts} experts"
+        which = [str(i) for i, source in enumerate(merge.experts) if source is not None]
+        text += f", changed by expert {', '.join(which)} alone"
     if len(numbers) > 1:
         text += f", {len(numbers)} different settings"
     return text
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _short(path: str) -> str:
+    """The end of a path, which tells experts apart."""
+    parts = Path(path).parts
+    return path if len(parts) < 3 or not Path(path).exists() else f"…/{'/'.join(parts[-2:])}"
 
 
 def _changing(merge: ComponentMerge) -> int:

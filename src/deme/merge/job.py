@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ class MergeRequest:
         if self.weights and len(self.weights) != len(self.experts):
             raise ConfigError(
                 f"{len(self.experts)} experts need {len(self.experts)} weights, "
-                f"not {len(self.weights)}"
+                f"not {len(self.weights)}",
+                fix="give -w once for each expert, as in -w 0.3 -w -0.5; or none, for 1/N each",
             )
         return parse_config(MergeRecipe, self._values(self.base)), Path()
 
@@ -76,7 +77,7 @@ class MergeRequest:
             "base_model": base,
             "base_variant": self.variant,
             "models": models,
-            "parameters": dict(_parameter(text) for text in self.parameters),
+            "parameters": _parameters(self.parameters),
             "dtype": self.dtype,
             "seed": self.seed,
         }
@@ -96,8 +97,20 @@ class MergeRequest:
             )
 
 
+def _parameters(texts: Sequence[str]) -> dict[str, Setting]:
+    given: dict[str, Setting] = {}
+    for name, value in map(_parameter, texts):
+        if name in given:
+            raise ConfigError(
+                f"--parameter {name} is given twice",
+                fix="give it once; what differs between experts goes into a recipe, under models",
+            )
+        given[name] = value
+    return given
+
+
 def _parameter(text: str) -> tuple[str, Setting]:
-    name, equals, value = text.partition("=")
+    name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not name:
         raise ConfigError(f"--parameter {text} is not NAME=VALUE", fix="--parameter density=0.5")
     if "," in value:
@@ -113,7 +126,8 @@ class MergeJob:
 
     Args:
         request: what was asked for.
-        output: the new model.
+        output: the new model; None calls it ``merged``.
+        only_tried: nothing will be written.
         allow_code: whether a recipe's own Python file may be run.
         overwrite: whether an output that exists is replaced.
         workers: threads; None takes one for each core.
@@ -127,20 +141,23 @@ class MergeJob:
     def __init__(
         self,
         request: MergeRequest,
-        output: Path,
+        output: Path | None = None,
         *,
+        only_tried: bool = False,
         allow_code: bool = False,
         overwrite: bool = False,
         workers: int | None = None,
         max_shard_bytes: int = MAX_SHARD_BYTES,
     ) -> None:
-        require_output(output, overwrite)
         recipe, self.origin = request.recipe()
-        self.output = output
         self.overwrite = overwrite
         self.workers = workers or default_workers()
         self.max_shard_bytes = max_shard_bytes
+        if output is not None and not only_tried:
+            require_output(output, overwrite)
         self.plan = plan_merge(recipe, self.origin, allow_code=allow_code)
+        default = "merged.safetensors" if self.plan.base.form == "file" else "merged"
+        self.output = Path(default) if output is None else output
 
     @property
     def megabytes(self) -> int:

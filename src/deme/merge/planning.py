@@ -25,7 +25,7 @@ from .recipe import MergeRecipe, MergeSource, located
 from .sources.comparing import differing_components
 from .sources.contract import DeltaSource, ModelSource, Source, TensorInfo, WeightSource
 from .sources.opening import open_expert, open_model
-from .statistics import read_statistics
+from .statistics import StatisticsDescription, read_statistics
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SAMPLED_BYTES = 2**27
@@ -119,6 +119,8 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
         )
         for source in recipe.models
     )
+    noted = [_with_facts(*pair) for pair in zip(recipe.models, experts, strict=True)]
+    recipe = recipe.model_copy(update={"models": noted})
     statistics = _open_statistics(method, recipe.models, folder, base)
     merged = _merged_components(base, experts, method, DTYPES.get(recipe.dtype), statistics)
     if not merged:
@@ -127,8 +129,6 @@ def plan_merge(recipe: MergeRecipe, folder: Path, *, allow_code: bool = False) -
             fix="give experts that were finetuned",
         )
     copied = tuple(name for name in base.components if name not in merged)
-    noted = [_with_facts(*pair) for pair in zip(recipe.models, experts, strict=True)]
-    recipe = recipe.model_copy(update={"models": noted})
     return MergePlan(recipe, folder, base, experts, merged, copied)
 
 
@@ -260,8 +260,21 @@ def _open_statistics(
             )
         path = Path(located(source.statistics, folder))
         layout = None if network is None else network.layout
-        opened.append(read_statistics(path, kind=kind, layout=layout))
+        collected = read_statistics(path, kind=kind, layout=layout)
+        _require_same_range(source, collected.description)
+        opened.append(collected)
     return opened
+
+
+def _require_same_range(source: MergeSource, measured: StatisticsDescription) -> None:
+    own = (source.min_timestep, source.max_timestep)
+    theirs = (measured.min_timestep, measured.max_timestep)
+    if own != (None, None) and own != theirs:
+        raise MismatchError(
+            f"{source.model} owns t in [{own[0]}, {own[1]}), and {source.statistics} was collected "
+            f"in [{theirs[0]}, {theirs[1]})",
+            fix="collect the statistics at the timesteps that the expert owns",
+        )
 
 
 class _Unmeasured:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 
 from ..config import Config, parse_config
 from ..denoisers.loading import BUNDLED
 from ..errors import ConfigError
 from ..files import hash_value
+from .ownership import require_range
 from .settings import Setting
 
 RECIPE_FILE = "recipe.yaml"
@@ -48,6 +49,12 @@ class MergeSource(Config):
     """SHA-256 of that file. Where it is given, another file is refused."""
     stored: str | None = None
     """The dtype of its weights, where that is half precision."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> MergeSource:
+        require_range(self.min_timestep, self.max_timestep)
+        return self
+
     hash: str | None = None
     """Of its tensors. Where it is given, other weights are refused."""
 
@@ -194,11 +201,14 @@ def read_recipe(path: Path) -> tuple[MergeRecipe, Path]:
         path = path / RECIPE_FILE
     if not path.is_file():
         raise ConfigError(
-            f"No recipe at {path}", fix="give a YAML file, or a model that deme merge wrote"
+            f"No recipe at {path}: there is no such file",
+            fix="give a YAML file, or a model that deme merge wrote",
         )
-    text = _embedded(path) if path.suffix == ".safetensors" else path.read_text("utf-8")
     try:
+        text = _embedded(path) if path.suffix == ".safetensors" else path.read_text("utf-8")
         values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, Mapping):

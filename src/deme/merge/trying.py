@@ -114,6 +114,10 @@ def _plan(
     parameters: Mapping[str, Setting] | None,
     seed: int,
 ) -> MergePlan:
+    if isinstance(experts, str | Path) or not experts:
+        raise ConfigError(
+            f"experts is {experts!r}", fix="give a list of at least one path: merge(base, [expert])"
+        )
     if weights is not None and len(weights) != len(experts):
         raise ConfigError(f"{len(experts)} experts need {len(experts)} weights, not {len(weights)}")
     given = [{} for _ in experts] if weights is None else [{WEIGHT: value} for value in weights]

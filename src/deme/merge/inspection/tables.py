@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..byte_progress import in_units
 from .inspecting import ComponentFacts, ComponentSums, Inspection, ModelFacts
 from .sums import EXPORTS, ElementSums
 
@@ -18,7 +19,6 @@ NONE = "–"
 FACTS = ("tensors", "parameters", "size", "stored as", "not finite")
 SHORT = 10
 """Longest names of experts that head a column; longer ones are numbered."""
-UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def inspection_tables(inspection: Inspection) -> RenderableType:
@@ -75,7 +75,7 @@ def _expert_models(
 def _facts(facts: ComponentFacts) -> Iterator[RenderableType]:
     yield str(facts.tensors)
     yield _count(facts.parameters)
-    yield _size(facts.nbytes)
+    yield in_units(facts.nbytes)
     yield ", ".join(facts.dtypes)
     found = [f"{n} {what}" for n, what in ((facts.nan, "NaN"), (facts.inf, "Inf")) if n]
     yield Text(", ".join(found) or "0", style="bold red" if found else "dim")
@@ -185,14 +185,6 @@ def _mean_cosine(part: ElementSums) -> str:
 
 def _count(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
-
-
-def _size(nbytes: float) -> str:
-    for unit in UNITS[:-1]:
-        if nbytes < 1000:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.3g} {UNITS[-1]}"
 
 
 def _figures(value: float) -> str:

@@ -11,6 +11,14 @@
 
 from .rules import Rule
 from .setting import Setting, check_setting, resolve, resolve_number
-from .short_setting import parse_setting
+from .short_setting import format_setting, parse_setting
 
-__all__ = ["Rule", "Setting", "check_setting", "parse_setting", "resolve", "resolve_number"]
+__all__ = [
+    "Rule",
+    "Setting",
+    "check_setting",
+    "format_setting",
+    "parse_setting",
+    "resolve",
+    "resolve_number",
+]

@@ -58,6 +58,21 @@ def parse_setting(text: str) -> Setting:
     return [*rules, *(Rule(value=value) for value in rest)]
 
 
+def format_setting(setting: Setting) -> str:
+    """A setting as :func:`parse_setting` reads it; numbers to four figures."""
+    if not isinstance(setting, list):
+        return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
+    if not any(isinstance(item, Rule) for item in setting):
+        return ":".join(f"{item:.4g}" for item in setting if not isinstance(item, Rule))
+    return ",".join(_format_rule(item) for item in setting if isinstance(item, Rule))
+
+
+def _format_rule(rule: Rule) -> str:
+    asked = [name if field == "match" else f"{field}:{name}" for field, name in rule.conditions]
+    value = format_setting(rule.value)
+    return f"{'+'.join(asked)}={value}" if asked else value
+
+
 def _value(text: str, whole: str) -> float | list[float]:
     numbers = text.split(":")
     try:

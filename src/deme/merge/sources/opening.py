@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...denoisers.contract import PROJECTIONS
 from ...denoisers.loading import BUNDLED, ModelConfig, resolve_folder
-from ...errors import ModelError
+from ...errors import ModelError, StorageError
 from .adapter_names import is_adapter
 from .adapter_settings import CONFIG_FILE as ADAPTER_CONFIG
 from .adapter_settings import read_settings
@@ -98,6 +98,13 @@ def _is_compressed(location: Path) -> bool:
 
 def _locate(path: str, variant: str | None, revision: str | None) -> Path:
     """The file or folder of this name, or the hub's snapshot."""
+    try:
+        return _find(path, variant, revision)
+    except PermissionError as error:
+        raise StorageError(f"No permission to read {error.filename or path}") from error
+
+
+def _find(path: str, variant: str | None, revision: str | None) -> Path:
     local = Path(path).expanduser()
     if path not in BUNDLED and local.is_file():
         return local

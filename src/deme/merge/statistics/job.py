@@ -22,7 +22,7 @@ def statistics_to_file(
     output: Path,
     *,
     kind: Statistics,
-    min_timestep: int = 0,
+    min_timestep: int | None = None,
     max_timestep: int | None = None,
     samples: int = 256,
     batch_size: int = 8,
@@ -37,7 +37,8 @@ def statistics_to_file(
         data: the images; they are decoded when they are used, as few are.
         output: the safetensors file; one that is there is replaced when all is done.
         kind: ``fisher`` or ``regmean``.
-        min_timestep: first timestep of the range that the expert owns.
+        min_timestep: first timestep of the range that the expert owns. Where neither end is
+            given, its trainer's record says the range; without one it is all timesteps.
         max_timestep: the range's end, not included; None is the model's.
         samples: see :func:`~deme.merge.statistics.collect_statistics`, as are the others.
         batch_size: samples in one forward pass.
@@ -56,12 +57,16 @@ def statistics_to_file(
 
     from ...data import load_images
     from ...decouple import TimestepRange, open_pipeline
+    from ..ownership import owned_timesteps
+    from ..sources.opening import open_model
 
     if output.is_dir():
         raise ConfigError(f"{output} is a folder", fix="give a file: -o statistics.safetensors")
     denoiser = open_pipeline(expert)
+    if min_timestep is None and max_timestep is None:
+        min_timestep, max_timestep = owned_timesteps(open_model(expert))
     end = denoiser.schedule.num_timesteps if max_timestep is None else max_timestep
-    timesteps = TimestepRange(min_timestep, end)
+    timesteps = TimestepRange(min_timestep or 0, end)
     images = load_images(
         data.model_copy(update={"cache": "stream"}),
         channels=denoiser.image_channels,
