@@ -226,8 +226,14 @@ def test_an_expert_in_half_precision_keeps_its_dtype(saved: MakeSaved, tmp_path:
 
 def test_what_is_nowhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "something").mkdir()
+    for wrong in ("nothing", "somethin", "x.safetensors"):
+        with pytest.raises(ModelError, match="There is no"):
+            open_model(tmp_path / wrong)
+    with pytest.raises(ModelError, match=r"Did you mean '.*something'"):
+        open_model(tmp_path / "somethin")
     with pytest.raises(ModelError, match="is neither a folder here nor"):
-        open_model(tmp_path / "nothing")
+        open_model("no-such-owner/no-such-model")
 
 
 def test_folders_without_anything_are_refused(saved: MakeSaved, tmp_path: Path) -> None:
