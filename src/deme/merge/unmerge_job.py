@@ -164,6 +164,21 @@ class ComponentUnmerge:
             for name, info in base.layout.items()
         }
 
+        self._require_traces()
+
+    def _require_traces(self) -> None:
+        for name, info in self.inputs.base.layout.items():
+            if info.dtype.is_floating_point and self._factors(name)[self.taken] == 0:
+                raise ConfigError(
+                    f"The expert's weight at {name} is 0: it left no trace there to take out",
+                    fix="choose an expert whose weights are not 0, or keep it with deme compress",
+                )
+
+    def _factors(self, name: str) -> list[float]:
+        """The ``c_i`` of all experts for one tensor."""
+        numbers = self.inputs.method.at(self.inputs.places[name])
+        return list(coefficients(numbers.method, numbers.weights, numbers.parameters))
+
     def memory(self, name: str) -> int:
         """Bytes that making a tensor takes, about."""
         return self.inputs.memory(name)
@@ -174,8 +189,7 @@ class ComponentUnmerge:
         if not stored.dtype.is_floating_point:
             yield stored.flatten()
             return
-        numbers = self.inputs.method.at(self.inputs.places[name])
-        factors = list(coefficients(numbers.method, numbers.weights, numbers.parameters))
+        factors = self._factors(name)
         given = self.inputs.inputs(name, stored)
         own, _ = factors.pop(self.taken), given.pop(self.taken)
         theta, result = stored.flatten(), self.merged.read(name).flatten()
