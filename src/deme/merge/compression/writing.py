@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError, MismatchError
+from ...files import sole_writer
 from ..ownership import require_range
 from ..sources.contract import ModelSource, WeightSource
 from ..streaming import default_workers
@@ -68,7 +69,7 @@ def compress_expert(
     require_range(min_timestep, max_timestep)
     sources = _pairs(base, expert)
     reports: dict[str, ComponentReport] = {}
-    with payload_file(output) as writer:
+    with sole_writer(output), payload_file(output) as writer:
         for component, (ours, theirs) in sources.items():
             encoded = _encode_component(component, ours, theirs, max_error, workers, progress)
             report = _write_component(writer, component, encoded)
