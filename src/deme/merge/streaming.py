@@ -25,24 +25,12 @@ from torch import Tensor
 from ..errors import ModelError
 from ..files import storage_errors
 from .sources.contract import TensorInfo
+from .sources.safetensors_files import DTYPES
 
 Produce = Callable[[str], Iterator[Tensor]]
 """From a tensor's name to its elements in order, as flat pieces in the dtype of the layout."""
 
-DTYPE_CODES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-}
+DTYPE_CODES = {dtype: code for code, dtype in DTYPES.items()}
 """The names that the safetensors format has for dtypes."""
 FORMAT = {"format": "pt"}
 MAX_WORKERS = 8
