@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,28 @@ TINY_UNET: dict[str, Any] = {
     "attention_head_dim": 8,
     "norm_num_groups": 4,
 }
+
+
+Deme = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def deme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deme:
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def call(*words: str | Path) -> tuple[int, str, str]:
+        from deme.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["deme", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

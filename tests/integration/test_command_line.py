@@ -17,30 +17,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from deme.assets import DIGITS_PIPELINE
-from deme.cli import main
 from deme.files import read_json
 from deme.merge import read_weights
 from deme.runs import RunContext
 from integration.tiny_run import arguments, context_of, deme_process
 
 Deme = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def deme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deme:
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deme", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_help_teaches(deme: Deme) -> None:

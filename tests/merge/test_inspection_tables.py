@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
@@ -12,7 +11,6 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from deme.cli import main
 from deme.merge.inspection import Inspection, inspect_models
 from deme.merge.inspection.tables import inspection_tables
 from merge.models_in_memory import BLOCKS, Weights, model, moved, random_weights
@@ -63,20 +61,9 @@ def test_the_table_of_one_model_shows_its_blocks_and_what_is_broken() -> None:
 Deme = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def deme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deme:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deme", *words])
-        monkeypatch.setenv("COLUMNS", "100")
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+@pytest.fixture(autouse=True)
+def a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 def test_the_command_line_tells_of_pipelines_on_disk(

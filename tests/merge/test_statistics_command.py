@@ -1,12 +1,10 @@
 """``deme statistics`` on the bundled pipeline and images."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deme.cli import main
 from deme.denoisers import load_denoiser
 from deme.merge.statistics import read_statistics
 
@@ -14,26 +12,15 @@ Deme = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def deme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deme:
-    """Runs ``deme statistics`` in this process: exit code, stdout, stderr."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deme", "statistics", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def statistics(deme: Deme) -> Deme:
+    """Runs ``deme statistics``."""
+    return lambda *words: deme("statistics", *words)
 
 
-def test_it_writes_the_fisher_of_the_range(deme: Deme, tmp_path: Path) -> None:
+def test_it_writes_the_fisher_of_the_range(statistics: Deme, tmp_path: Path) -> None:
     path = tmp_path / "low.safetensors"
     words = ["digits", "--kind", "fisher", "--data", "digits", "--max-timestep", "250"]
-    code, out, err = deme(*words, "--samples", "2", "-o", str(path))
+    code, out, err = statistics(*words, "--samples", "2", "-o", str(path))
     assert code == 0, err
     assert out.strip() == str(path)
     found = read_statistics(path, kind="fisher")
@@ -42,10 +29,10 @@ def test_it_writes_the_fisher_of_the_range(deme: Deme, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["low.safetensors"]
 
 
-def test_it_says_which_layers_regmean_leaves_to_the_mean(deme: Deme, tmp_path: Path) -> None:
+def test_it_says_which_layers_regmean_leaves_to_the_mean(statistics: Deme, tmp_path: Path) -> None:
     path = tmp_path / "high.safetensors"
     words = ["digits", "--kind", "regmean", "--data", "digits", "--min-timestep", "750"]
-    code, _, err = deme(*words, "--samples", "2", "--max-features", "100", "-o", str(path))
+    code, _, err = statistics(*words, "--samples", "2", "--max-features", "100", "-o", str(path))
     assert code == 0, err
     found = read_statistics(path, kind="regmean").description
     assert (found.min_timestep, found.max_timestep) == (750, 1000)
@@ -62,16 +49,18 @@ def test_it_says_which_layers_regmean_leaves_to_the_mean(deme: Deme, tmp_path: P
     ],
 )
 def test_wrong_usage_is_one_message(
-    deme: Deme, tmp_path: Path, words: list[str], code: int, message: str
+    statistics: Deme, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     path = tmp_path / "s"
-    found, _, err = deme("digits", "--data", "digits", "--samples", "2", *words, "-o", str(path))
+    found, _, err = statistics(
+        "digits", "--data", "digits", "--samples", "2", *words, "-o", str(path)
+    )
     assert found == code
     assert message in " ".join(err.split()) and "Traceback" not in err
     assert not path.exists()
 
 
-def test_a_folder_as_output_is_refused(deme: Deme, tmp_path: Path) -> None:
-    code, _, err = deme("digits", "--kind", "fisher", "--data", "digits", "-o", str(tmp_path))
+def test_a_folder_as_output_is_refused(statistics: Deme, tmp_path: Path) -> None:
+    code, _, err = statistics("digits", "--kind", "fisher", "--data", "digits", "-o", str(tmp_path))
     assert code == 2
     assert "is a folder. Fix: give a file: -o statistics.safetensors" in " ".join(err.split())

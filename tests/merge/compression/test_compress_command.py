@@ -1,6 +1,5 @@
 """``deme compress`` on pipelines on disk, there and back."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deme.cli import main
 from deme.denoisers import Denoiser, load_denoiser
 from deme.files import write_json
 from deme.merge.compression import open_compressed
@@ -18,33 +16,22 @@ WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
 
 
 @pytest.fixture
-def deme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deme:
-    """Runs ``deme compress`` in this process: exit code, stdout, stderr."""
-
-    def call(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deme", "compress", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def compress(deme: Deme) -> Deme:
+    """Runs ``deme compress``."""
+    return lambda *words: deme("compress", *words)
 
 
 def test_an_expert_comes_back_byte_for_byte(
-    deme: Deme, base: Denoiser, make_expert: Callable[[str, int], Path], tmp_path: Path
+    compress: Deme, base: Denoiser, make_expert: Callable[[str, int], Path], tmp_path: Path
 ) -> None:
     expert, file, again = make_expert("e", 1), tmp_path / "e.safetensors", tmp_path / "again"
     write_json(expert / "training.json", {"timesteps": [250, 500]})
-    code, out, err = deme(base.name, expert, "-o", file)
+    code, out, err = compress(base.name, expert, "-o", file)
     assert code == 0, err
     assert out.strip() == str(file) and "every bit" in err
     opened = open_compressed(file)["unet"].expert
     assert (opened.min_timestep, opened.max_timestep) == (250, 500)
-    code, out, err = deme(base.name, file, "--expand", "-o", again)
+    code, out, err = compress(base.name, file, "--expand", "-o", again)
     assert code == 0, err
     assert (again / WEIGHTS).read_bytes() == (expert / WEIGHTS).read_bytes()
     config = Path("unet/config.json")
@@ -53,7 +40,7 @@ def test_an_expert_comes_back_byte_for_byte(
 
 
 def test_a_stated_error_is_printed_and_kept(
-    deme: Deme, make_pipeline: Callable[..., Path], tmp_path: Path
+    compress: Deme, make_pipeline: Callable[..., Path], tmp_path: Path
 ) -> None:
     wide = make_pipeline("wide", width=64)
     draws = torch.Generator().manual_seed(0)
@@ -65,7 +52,7 @@ def test_a_stated_error_is_printed_and_kept(
     (tmp_path / "e").mkdir()
     expert.save(tmp_path / "e")
     file = tmp_path / "e.safetensors"
-    code, _, err = deme(wide, tmp_path / "e", "-o", file, "--max-error", "0.1")
+    code, _, err = compress(wide, tmp_path / "e", "-o", file, "--max-error", "0.1")
     assert code == 0, err
     part = open_compressed(file)["unet"]
     assert f"relative error {part.error:.4f}" in " ".join(err.split())
@@ -74,16 +61,16 @@ def test_a_stated_error_is_printed_and_kept(
 
 
 def test_wrong_input_ends_with_a_message(
-    deme: Deme, base: Denoiser, make_expert: Callable[[str, int], Path], tmp_path: Path
+    compress: Deme, base: Denoiser, make_expert: Callable[[str, int], Path], tmp_path: Path
 ) -> None:
     expert, file = make_expert("e", 1), tmp_path / "e.safetensors"
-    assert deme(base.name, expert, "-o", file, "-q")[0] == 0
+    assert compress(base.name, expert, "-o", file, "-q")[0] == 0
     for words, expected in (
         ((base.name, expert, "-o", file), 2),
         ((base.name, expert, "-o", tmp_path / "x.safetensors", "--max-error", "2"), 2),
         ((expert, file, "--expand", "-o", tmp_path / "x"), 1),
         ((base.name, expert / WEIGHTS, "--expand", "-o", tmp_path / "x"), 1),
     ):
-        code, _, err = deme(*words)
+        code, _, err = compress(*words)
         assert code == expected and "error: " in err, err
     assert not (tmp_path / "x").exists() and not (tmp_path / "x.safetensors").exists()
