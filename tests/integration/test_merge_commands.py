@@ -56,6 +56,11 @@ def test_merge_dry_run_from_and_unmerge(deme: Deme, experts: list[str], tmp_path
     assert not (tmp_path / "gone").exists()
 
 
+def test_a_base_among_its_experts_is_said(deme: Deme, experts: list[str]) -> None:
+    code, _, err = deme("merge", "digits", experts[0], "digits")
+    assert code == 0 and "digits is the base itself" in err
+
+
 def test_a_run_is_a_merge_that_can_be_repeated(
     deme: Deme, finished: RunContext, tmp_path: Path
 ) -> None:

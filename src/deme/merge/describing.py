@@ -72,6 +72,9 @@ def describe_result(plan: MergePlan, result: MergeResult) -> list[str]:
     ]
     if plan.copied:
         lines.append(f"{', '.join(plan.copied)}: copied, no expert changed them")
+    for index, expert in enumerate(plan.experts):
+        if all(merge.experts[index] is None for merge in plan.merged.values()):
+            lines.append(f"{expert.origin} is the base itself: it counts as an unchanged expert")
     for name, loss in result.losses.items():
         dtype = DTYPES.get(result.recipe.dtype)
         floats = [i.dtype for i in plan.merged[name].layout.values() if i.dtype.is_floating_point]
