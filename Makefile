@@ -41,5 +41,5 @@ demo-small: install
 	rm -rf runs/small
 	$(BIN)/deme run digits -o runs/small $(SMALL)
 	$(BIN)/deme run digits -o runs/small $(SMALL) --quiet
-SMALL := --set decouple.steps=40 --set search.images=100 --set search.refinements=0 \
-	--set search.levels=2 --set evaluate.images=200 --set evaluate.seeds=[2000,2001,2002]
+SMALL := --set decouple.steps=40 --set search.images=100 --set search.evaluations=6 \
+	--set evaluate.images=200 --set evaluate.seeds=[2000,2001,2002]

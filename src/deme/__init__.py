@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from .metrics import FeatureStatistics, FrechetReference, load_detector
     from .runs import RunSpec, load_spec, run_job
-    from .search import Box, GridStrategy, Strategy, search_weights
+    from .search import Box, MomentSurface, Strategy, SurfaceStrategy, search_weights
 
 __version__ = "0.1.0"
 
@@ -72,7 +72,7 @@ _HOMES = {
     ),
     "metrics": ("FeatureStatistics", "FrechetReference", "load_detector"),
     "runs": ("RunSpec", "load_spec", "run_job"),
-    "search": ("Box", "GridStrategy", "Strategy", "search_weights"),
+    "search": ("Box", "MomentSurface", "Strategy", "SurfaceStrategy", "search_weights"),
 }
 _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names}
 
@@ -85,10 +85,10 @@ __all__ = [
     "Denoiser",
     "FeatureStatistics",
     "FrechetReference",
-    "GridStrategy",
     "ImageRequest",
     "ImageSource",
     "InPlaceMerger",
+    "MomentSurface",
     "NoiseSchedule",
     "Partition",
     "RoutedDenoiser",
@@ -96,6 +96,7 @@ __all__ = [
     "SamplerConfig",
     "StateDict",
     "Strategy",
+    "SurfaceStrategy",
     "TaskVector",
     "TimestepRange",
     "TimestepSampler",

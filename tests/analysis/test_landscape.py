@@ -61,7 +61,7 @@ def test_a_profile_shows_the_best_over_all_other_weights() -> None:
 def test_between_points_the_nearest_measured_value_stands() -> None:
     data = landscape(search(grid(2)), resolution=30)
     panel = data.panels[1, 0]
-    low, high = data.extent
+    low, high = data.extents[0]
     centres = low + (np.arange(30) + 0.5) * (high - low) / 30
     assert set(panel.raster.ravel()) <= set(panel.values)
     for row, column in [(0, 0), (7, 21), (29, 3)]:
@@ -77,7 +77,8 @@ def test_the_optimum_and_the_best_value_are_the_searchs_own() -> None:
     data = landscape(record)
     assert list(data.optimum) == record["weights"]
     assert data.best == record["value"]
-    assert data.uniform == pytest.approx(1 / 3)
+    assert data.uniform == pytest.approx((1 / 3,) * 3)
+    assert data.zero == (0.0,) * 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -137,9 +138,31 @@ def test_a_search_with_nothing_finite_is_refused() -> None:
 def test_weights_that_do_not_fit_the_experts_are_refused() -> None:
     record = search(grid(2))
     record["experts"] = ["e0"]
+    record["axes"] = [{"name": "e0", "low": 0, "high": 1}]
     with pytest.raises(DataError, match="1 weights"):
         landscape(record)
 
 
 def test_one_evaluation_alone_can_be_drawn() -> None:
     drawn(landscape(search([(0.5, 0.5)]), resolution=4))
+
+
+def test_evaluations_on_fewer_images_are_not_shown() -> None:
+    record = search(grid(2))
+    record["evaluations"].append({"weights": [0.1, 0.1], "value": 0.0, "images": 10})
+    for item in record["evaluations"][:-1]:
+        item["images"] = 20
+    assert landscape(record).best == record["value"]
+
+
+def test_axes_have_bounds_of_their_own_and_marks_only_where_they_are_weights() -> None:
+    record = search(grid(2))
+    record["axes"] = [
+        {"name": "e0", "low": -0.5, "high": 1.0},
+        {"name": "sampler steps", "low": -10.0, "high": 10.0},
+    ]
+    data = landscape(record)
+    assert data.extents[0] == pytest.approx((-0.59, 1.09))
+    assert data.extents[1] == pytest.approx((-11.2, 11.2))
+    assert (data.zero, data.uniform) == ((0.0, None), (0.5, None))
+    drawn(data)

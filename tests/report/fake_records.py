@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -83,43 +82,8 @@ def validation(
     return {"ranges": [list(item) for item in ranges], "models": models}
 
 
-def search(names: list[str], weights: list[float]) -> dict[str, Any]:
-    """A coarse grid (or, for many experts, random points), then steps around the optimum."""
-    count = len(names)
-    draws = np.random.default_rng(1)
-    levels = (-0.5, 0.25, 1.0)
-    points = [tuple(row) for row in np.eye(count)] + [(0.0,) * count, (1 / count,) * count]
-    if count <= 4:
-        points += list(itertools.product(levels, repeat=count))
-    else:
-        points += [tuple(row) for row in draws.uniform(-0.5, 1, (150, count))]
-    best = np.array(weights)
-    around = draws.choice([-1, 0, 1], (30, count))
-    points += [tuple(row) for row in np.round(best + 0.19 * around, 4)]
-    points.append(tuple(weights))
-    evaluations = [
-        {"weights": [float(w) for w in point], "value": float(bowl(np.array(point), best))}
-        for point in dict.fromkeys(points)
-    ]
-    return {
-        "experts": names,
-        "weights": weights,
-        "value": float(bowl(best, best)),
-        "evaluations": evaluations,
-        "bounds": [-0.5, 1.0],
-        "objective": "frechet",
-        "images": 898,
-        "protocol": "detector digits (3f2a91c07b44) · 898 generated images · ddim-20 · seed 1000",
-    }
-
-
-def bowl(point: NDArray[np.float64], best: NDArray[np.float64]) -> float:
-    offset = point - best
-    return 27.4 + 9 * float(offset @ offset) + 4 * float(offset.sum()) ** 2
-
-
 def recipe(
-    model: str, names: list[str], ranges: list[tuple[int, int]], weights: list[float]
+    model: str, names: list[str], ranges: list[tuple[int, int]], weights: list[Any]
 ) -> dict[str, Any]:
     sources = [
         {

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from deme.merge.settings import Rule, parse_setting
 from report import fake_records as records
+from report.fake_search import search
 
 TITLES = {
     "pretrained": "pretrained",
@@ -23,6 +25,14 @@ SCALES = {"frechet": 1.0, "kid": 2e-4, "precision": -0.006, "recall": -0.009}
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
 """By detector, metric and arm: one for each seed."""
+
+
+def _setting(weight: float | str) -> Any:
+    """A weight as a recipe has it."""
+    parsed = parse_setting(weight) if isinstance(weight, str) else weight
+    if not isinstance(parsed, list):
+        return parsed
+    return [r.model_dump(exclude_none=True) if isinstance(r, Rule) else r for r in parsed]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class FakeRun:
         model: the specification's model.
         dataset: the specification's data set.
         title: the run's name.
+        searched: the kind of search, as for :func:`report.fake_search.search`.
     """
 
     experts: int = 4
@@ -52,6 +63,7 @@ class FakeRun:
     model: str = "digits"
     dataset: str = "digits"
     title: str = "digits-deme"
+    searched: str = "surface"
 
     def write(self, folder: Path) -> Path:
         """Writes all files of a finished run."""
@@ -71,8 +83,9 @@ class FakeRun:
         joint = records.training("joint", (0, 1000), 0.03, steps, draws, consistency=0.0)
         records.write_json(folder / "joint" / "training.json", joint)
         records.write_json(folder / "validation.json", records.validation(names, ranges, draws))
-        records.write_json(folder / "search" / "result.json", records.search(names, weights))
-        recipe = records.recipe(self.model, names, ranges, weights)
+        result = search(names, weights, self.searched)
+        records.write_json(folder / "search" / "result.json", result)
+        recipe = records.recipe(self.model, names, ranges, [_setting(w) for w in result["weights"]])
         records.write_yaml(folder / "merged" / "recipe.yaml", recipe)
         records.write_json(folder / "metrics.json", self.metrics(names, draws))
         self._write_samples(folder / "samples", draws)
@@ -93,7 +106,7 @@ class FakeRun:
             "detector": self.detectors[0],
             "decouple": {"ranges": self.experts, "p": 0.4, "consistency": 1.0, "steps": 400},
             "joint": {"steps": 400 * self.experts, "learning_rate": 1e-4},
-            "search": {"strategy": "grid", "bounds": [-0.5, 1.0], "images": 898},
+            "search": {"strategy": "surface", "bounds": [-0.5, 1.0], "images": 898},
             "evaluate": {"metrics": list(SCALES), "seeds": [2000 + i for i in range(self.seeds)]},
         }
 

@@ -17,7 +17,7 @@ from deme.denoisers.schedule import NoiseSchedule
 from deme.generate import ImageRequest, SamplerConfig
 from deme.merge import InPlaceMerger, StateDict, TaskVector
 from deme.metrics import Detector
-from deme.search import MergeEvaluator
+from deme.search import MergeEvaluator, MergeSpace
 
 
 class OneLayerDenoiser(Denoiser):
@@ -68,7 +68,11 @@ class Pixels(nn.Module):
 
 @pytest.fixture
 def make_evaluator() -> Callable[..., MergeEvaluator]:
-    def make(images: int = 10, batch_size: int = 4) -> MergeEvaluator:
+    def make(
+        images: int = 10,
+        batch_size: int = 4,
+        losses: Callable[[Denoiser], Tensor] | None = None,
+    ) -> MergeEvaluator:
         denoiser = OneLayerDenoiser()
         base = StateDict({k: v.clone() for k, v in denoiser.weights().items()}, "base")
         draws = torch.Generator().manual_seed(1)
@@ -79,10 +83,13 @@ def make_evaluator() -> Callable[..., MergeEvaluator]:
             for name in ("e1", "e2")
         ]
         sampler = SamplerConfig(sampler_steps=4, sample_batch_size=batch_size)
+        detector = Detector(Pixels(), name="pixels", digest="0", dimensions=16)
         return MergeEvaluator(
+            MergeSpace(("e1", "e2"), (-1.0, 2.0)),
             InPlaceMerger(denoiser, base, vectors),
             ImageRequest(sampler, seed=1000, count=images),
-            Detector(Pixels(), name="pixels", digest="0", dimensions=16),
+            {"pixels": detector.features},
+            losses,
         )
 
     return make

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from .style import (
-    ON_LIGHT,
+    INK,
     RULE,
     SURFACE,
     change_colours,
@@ -78,5 +78,5 @@ def draw_task_vector_cosines(axes: Axes, data: TaskVectorCosines) -> None:
             face = RULE if i == j else tile
             axes.add_patch(Rectangle((j, i), 1, 1, facecolor=face, edgecolor=SURFACE, linewidth=2))
             text = signed(value, 3) if i != j else f"‖τ‖ {three_figures(data.norms[i])}"
-            colour = text_colour_on(tile) if i != j else ON_LIGHT
+            colour = text_colour_on(tile) if i != j else INK
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=9, color=colour)

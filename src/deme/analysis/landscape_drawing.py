@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .landscape import Landscape
-from .style import ACCENT, INK, MUTED, ON_LIGHT, expert_label, plain_axes, value_colours
+from .landscape_marks import (
+    OPTIMUM,
+    UNIFORM,
+    ZERO,
+    draw_mark,
+    draw_mark_key,
+    draw_value_key,
+    edge_ticks,
+)
+from .style import ACCENT, INK, MUTED, ON_LIGHT, axis_label, plain_axes, value_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
 
-MARKS = (("zero (pretrained)", "o", 26), ("uniform 1/N", "s", 24), ("optimum", "*", 90))
+MARKS = (ZERO, UNIFORM, OPTIMUM)
 
 
 def draw_landscape(figure: Figure, data: Landscape) -> None:
@@ -42,12 +51,13 @@ def _draw_profile(axes: Axes, data: Landscape, index: int) -> None:
     profile = data.profiles[index]
     axes.plot(profile.weights, profile.values, color=ACCENT, linewidth=1.4)
     axes.plot(profile.weights, profile.values, "o", color=ACCENT, markersize=2.6)
-    marks = (0.0, data.uniform, data.optimum[index])
-    for weight, style in zip(marks, (":", "--", "-"), strict=True):
-        axes.axvline(weight, color=MUTED, linewidth=0.8, linestyle=style, zorder=0)
+    marks = (data.zero[index], data.uniform[index], data.optimum[index])
+    for place, style in zip(marks, (":", "--", "-"), strict=True):
+        if place is not None:
+            axes.axvline(place, color=MUTED, linewidth=0.8, linestyle=style, zorder=0)
     reach = (data.worst_shown - data.best) or 1.0
     axes.set_ylim(data.best - 0.08 * reach, data.worst_shown + 0.08 * reach)
-    axes.set_xlim(*data.extent)
+    axes.set_xlim(*data.extents[index])
 
 
 def _draw_panel(axes: Axes, data: Landscape, row: int, column: int) -> None:
@@ -57,7 +67,7 @@ def _draw_panel(axes: Axes, data: Landscape, row: int, column: int) -> None:
     axes.imshow(
         panel.raster,
         origin="lower",
-        extent=(*data.extent, *data.extent),
+        extent=(*data.extents[column], *data.extents[row]),
         aspect="auto",
         interpolation="none",
         cmap=value_colours(),
@@ -65,34 +75,25 @@ def _draw_panel(axes: Axes, data: Landscape, row: int, column: int) -> None:
         vmax=max(data.worst_shown, data.best + 1e-12),
     )
     axes.scatter(panel.x, panel.y, s=4, color=ON_LIGHT, alpha=0.45, linewidths=0)
-    places = (
-        (0.0, 0.0),
-        (data.uniform, data.uniform),
-        (data.optimum[column], data.optimum[row]),
-    )
-    for (x, y), (_, marker, area) in zip(places, MARKS, strict=True):
-        axes.scatter(
-            [x], [y], s=area, marker=marker, color="white", edgecolors=ON_LIGHT, linewidths=0.9
-        )
-    axes.set_xlim(*data.extent)
-    axes.set_ylim(*data.extent)
+    for places, mark in zip((data.zero, data.uniform, data.optimum), MARKS, strict=True):
+        draw_mark(axes, places[column], places[row], mark)
+    axes.set_xlim(*data.extents[column])
+    axes.set_ylim(*data.extents[row])
     axes.tick_params(colors=MUTED, length=3, width=0.8)
 
 
 def _label_edges(axes: Axes, data: Landscape, row: int, column: int) -> None:
     """Numbers and names only along the outer edges."""
-    ticks = _ticks(data)
     axes.tick_params(labelsize=8)
-    labels = [f"{tick:.2g}".replace("-", "−") for tick in ticks]
-    axes.set_xticks(ticks, labels)
+    axes.set_xticks(*edge_ticks(data.extents[column]))
     if row == len(data.names) - 1:
-        axes.set_xlabel(expert_label(data.names[column]), color=INK, fontsize=9)
+        axes.set_xlabel(axis_label(data.names[column]), color=INK, fontsize=9)
     else:
         axes.tick_params(labelbottom=False)
     if row != column:
-        axes.set_yticks(ticks, labels)
+        axes.set_yticks(*edge_ticks(data.extents[row]))
     if column == 0 and row > 0:
-        axes.set_ylabel(expert_label(data.names[row]), color=INK, fontsize=9)
+        axes.set_ylabel(axis_label(data.names[row]), color=INK, fontsize=9)
     elif column == 0:
         axes.set_ylabel("best value", color=MUTED, fontsize=8)
         axes.locator_params(axis="y", nbins=3)
@@ -100,29 +101,9 @@ def _label_edges(axes: Axes, data: Landscape, row: int, column: int) -> None:
         axes.tick_params(labelleft=False)
 
 
-def _ticks(data: Landscape) -> list[float]:
-    low, high = data.extent
-    margin = 0.06 / 1.12 * (high - low)
-    inner = (round(low + margin, 6), round(high - margin, 6))
-    return sorted({inner[0], 0.0, inner[1]} if inner[0] < 0 < inner[1] else set(inner))
-
-
 def _draw_key(figure: Figure, grid: GridSpec, data: Landscape) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     axes = figure.add_subplot(grid[0, len(data.names) // 2 :])
     axes.set_axis_off()
-    for name, marker, area in MARKS:
-        axes.scatter([], [], s=area, marker=marker, color="white", edgecolors=ON_LIGHT, label=name)
-    axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=MUTED, borderaxespad=0)
-    norm = Normalize(data.best, max(data.worst_shown, data.best + 1e-12))
-    bar = figure.colorbar(
-        ScalarMappable(norm, value_colours()),
-        cax=axes.inset_axes((0.1, 0.2, 0.9, 0.11)),
-        orientation="horizontal",
-        extend="max",
-    )
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    bar.ax.tick_params(colors=MUTED, labelsize=8, length=2)
-    bar.ax.locator_params(nbins=4)
+    draw_mark_key(axes, MARKS)
+    bar = axes.inset_axes((0.1, 0.2, 0.9, 0.11))
+    draw_value_key(figure, bar, data.best, data.worst_shown)

@@ -1,4 +1,4 @@
-"""How a search went: the best value so far against the evaluations."""
+"""How a search went: the best value so far against what it cost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .style import ACCENT, INK, MUTED, plain_axes
+from .anchor_titles import PRETRAINED, UNIFORM
+from .edge_labels import draw_edge_labels
+from .search_record import Evaluated, SearchRecord
+from .style import ACCENT, INK, MUTED, SURFACE, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+INSIDE = 0.8
+"""This share of the values sets the frame; worse ones sit on its upper edge."""
 
 
 @dataclass(frozen=True)
@@ -19,83 +25,114 @@ class SearchProgress:
     """Values in the order of evaluation; lower is better.
 
     Attributes:
+        costs: images drawn up to and with each evaluation, in full sample sets.
         values: each candidate's value; not a number where it was not finite.
-        best: the lowest up to and with each evaluation.
+        anchors: which of them every search evaluates.
+        partial: which were measured on fewer images than others and are not comparable.
+        best: the lowest comparable value up to and with each evaluation.
         at_zero: the value at zero weights, which is the pretrained model's, where evaluated.
         at_uniform: the value where each weight is 1/N, where evaluated.
+        fresh: the winner's value on noise that the search never saw, where measured.
 
     """
 
+    costs: tuple[float, ...]
     values: tuple[float, ...]
+    anchors: tuple[bool, ...]
+    partial: tuple[bool, ...]
     best: tuple[float, ...]
     at_zero: float | None
     at_uniform: float | None
+    fresh: float | None
 
 
 def search_progress(search: Mapping[str, Any]) -> SearchProgress:
-    """Progress from a record with ``evaluations``, each with ``weights`` and ``value``."""
-    evaluations = [
-        (tuple(map(float, item["weights"])), _finite(item["value"]))
-        for item in search["evaluations"]
-    ]
-    values = tuple(value for _, value in evaluations)
-    ranked = (value if math.isfinite(value) else math.inf for value in values)
-    best = tuple(
-        value if math.isfinite(value) else math.nan for value in itertools.accumulate(ranked, min)
+    """Progress from what ``search/result.json`` holds.
+
+    Raises:
+        DataError: it is not what deme writes.
+
+    """
+    record = SearchRecord.from_mapping(search)
+    evaluations = record.evaluations
+    full = max((item.images for item in evaluations), default=0)
+    partial = tuple(item.images < full for item in evaluations)
+    ranked = (
+        math.inf if cut or math.isnan(item.value) else item.value
+        for item, cut in zip(evaluations, partial, strict=True)
     )
-    return SearchProgress(values, best, _value_at(evaluations, 0), _value_at(evaluations, 1))
+    lowest = itertools.accumulate(ranked, min)
+    return SearchProgress(
+        costs=tuple(itertools.accumulate(item.cost for item in evaluations)),
+        values=tuple(item.value for item in evaluations),
+        anchors=tuple(bool(item.anchor) for item in evaluations),
+        partial=partial,
+        best=tuple(value if math.isfinite(value) else math.nan for value in lowest),
+        at_zero=_value_at(record.full, PRETRAINED),
+        at_uniform=_value_at(record.full, UNIFORM),
+        fresh=None if record.fresh is None else record.fresh.value,
+    )
 
 
-def _finite(value: float | None) -> float:
-    return float(value) if value is not None and math.isfinite(value) else math.nan
+def _value_at(evaluations: tuple[Evaluated, ...], anchor: str) -> float | None:
+    """The anchor's finite value."""
+    found = (item.value for item in evaluations if item.anchor == anchor)
+    return next((value for value in found if math.isfinite(value)), None)
 
 
-def _value_at(evaluations: list[tuple[tuple[float, ...], float]], total: float) -> float | None:
-    """The finite value where all weights are ``total / N``."""
-    for weights, value in evaluations:
-        share = total / len(weights)
-        if math.isfinite(value) and all(abs(weight - share) < 1e-9 for weight in weights):
-            return value
-    return None
-
-
-def draw_search_progress(axes: Axes, data: SearchProgress) -> None:
-    """Draws each evaluation as a dot and the best so far as a line.
+def draw_search_progress(axes: Axes, data: SearchProgress, *, label: str = "value") -> None:
+    """Draws each evaluation as a dot, anchors as diamonds, and the best so far as a line.
 
     Far-off candidates would flatten the rest: they sit as triangles on the upper edge.
     """
     plain_axes(axes, grid="y")
-    finite = sorted(value for value in data.values if math.isfinite(value))
+    comparable = zip(data.values, data.partial, strict=True)
+    finite = sorted(value for value, cut in comparable if math.isfinite(value) and not cut)
     if not finite:
         return
-    anchors = [value for value in (data.at_zero, data.at_uniform) if value is not None]
-    top = max([finite[round(0.8 * (len(finite) - 1))], *anchors])
-    top += 0.08 * ((top - finite[0]) or 1.0)
-    numbers = range(1, len(data.values) + 1)
-    inside = [(n, v) for n, v in zip(numbers, data.values, strict=True) if v <= top]
-    above = [n for n, v in zip(numbers, data.values, strict=True) if v > top]
-    axes.scatter(*zip(*inside, strict=True), s=9, color=MUTED, alpha=0.5, linewidths=0)
-    edge = {"marker": "^", "color": MUTED, "alpha": 0.5, "linewidths": 0, "clip_on": False}
-    axes.scatter(above, [top] * len(above), s=12, **edge)
-    axes.step(numbers, data.best, where="post", color=ACCENT, linewidth=2)
-    for value, name in ((data.at_zero, "pretrained"), (data.at_uniform, "uniform")):
-        if value is not None:
-            _reference_line(axes, value, name)
-    axes.set_ylim(finite[0] - 0.06 * (top - finite[0]), top)
-    axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel("evaluation")
-    axes.set_ylabel("value, lower is better")
+    lines = _reference_lines(data)
+    low = min([finite[0], *(value for value, _, _ in lines)])
+    top = max([finite[round(INSIDE * (len(finite) - 1))], *(value for value, _, _ in lines)])
+    reach = (top - low) or abs(top) or 1.0
+    low, top = low - 0.06 * reach, top + 0.08 * reach
+    _draw_evaluations(axes, data, top)
+    axes.step(data.costs, data.best, where="post", color=ACCENT, linewidth=2)
+    axes.set_ylim(low, top)
+    axes.set_xlim(0, data.costs[-1] * 1.02)
+    for value, _, colour in lines:
+        axes.axhline(value, color=colour, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+    best = (data.best[-1], f"best {data.best[-1]:.4g}", ACCENT)
+    draw_edge_labels(axes, [*((v, f"{text} {v:.4g}", c) for v, text, c in lines), best])
+    axes.set_xlabel("cost, sample sets")
+    axes.set_ylabel(f"{label}, lower is better")
 
 
-def _reference_line(axes: Axes, value: float, name: str) -> None:
-    axes.axhline(value, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
-    axes.annotate(
-        name,
-        (1, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-        color=INK,
-    )
+def _reference_lines(data: SearchProgress) -> list[tuple[float, str, str]]:
+    lines = [
+        (data.at_zero, "pretrained", INK),
+        (data.at_uniform, "uniform", MUTED),
+        (data.fresh, "best, fresh noise", INK),
+    ]
+    return [(value, text, colour) for value, text, colour in lines if value is not None]
+
+
+def _draw_evaluations(axes: Axes, data: SearchProgress, top: float) -> None:
+    """A mark for each evaluation: its face tells an anchor, its edge one on fewer images."""
+    places = zip(data.costs, data.values, data.anchors, data.partial, strict=True)
+    for cost, value, anchor, partial in places:
+        if math.isnan(value):
+            continue
+        above = value > top
+        marker = "^" if above else "D" if anchor else "o"
+        axes.scatter(
+            [cost],
+            [min(value, top)],
+            s=16 if anchor or above else 14,
+            marker=marker,
+            facecolors=SURFACE if partial else INK if anchor else MUTED,
+            edgecolors=MUTED if partial else "none",
+            linewidths=0.8 if partial else 0,
+            alpha=1.0 if anchor or partial else 0.55,
+            clip_on=not above,
+            zorder=3,
+        )

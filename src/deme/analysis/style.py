@@ -44,6 +44,13 @@ def expert_label(name: str) -> str:
     return name if found is None else range_label(int(found[1]), int(found[2]))
 
 
+def axis_label(name: str) -> str:
+    """A searched axis on several lines: the block or blocks, and then the expert."""
+    blocks, space, expert = name.rpartition(" ")
+    lines = blocks.replace("…", "…\n") + "\n" if space else ""
+    return lines + expert_label(expert)
+
+
 def range_label(low: int, high: int) -> str:
     """The timesteps ``low ≤ t < high``."""
     return f"{low}–{high}"

@@ -7,6 +7,7 @@
 :class:`ChannelProjection`  ``P(F) = W·F`` on the channel axis, from the identity
 :func:`attach_projections`  puts projections into a network; :func:`fold_projections` absorbs them
 :func:`train_expert`        the one training loop
+:class:`ExpertSnapshots`    an expert at other training and averaging lengths, made afterwards
 :func:`validation_losses`   the loss on every range, with fixed noise
 ==========================  ====================================================================
 """
@@ -17,12 +18,14 @@ from .job import TrainingJob, TrainingResult
 from .loss import expert_loss
 from .opening import open_pipeline
 from .partition import Partition, TimestepRange
+from .power_average import PowerProfile
 from .projection import (
     ChannelProjection,
     attach_projections,
     fold_projections,
     restore_projections,
 )
+from .snapshots import ExpertSnapshots
 from .timesteps import TimestepSampler
 from .training import train_expert
 from .validation import validation_losses
@@ -30,8 +33,10 @@ from .validation import validation_losses
 __all__ = [
     "ChannelProjection",
     "DecoupleConfig",
+    "ExpertSnapshots",
     "ExpertSpec",
     "Partition",
+    "PowerProfile",
     "TimestepRange",
     "TimestepSampler",
     "TrainingJob",

@@ -1,15 +1,16 @@
 """Training checkpoints: a folder that is complete or absent, checked by hash when read.
 
 ``checkpoints/step-000500/`` holds ``network.safetensors`` (as trained, projections included),
-``ema.safetensors``, ``optimizer.safetensors`` (in the last checkpoint only) and ``state.json``
-with the step, the losses so far and a hash of each file. No generator state is needed: draws
-derive from the step.
+``ema.safetensors``, ``optimizer.safetensors`` and, where snapshots are kept,
+``power_averages.safetensors`` (both in the last checkpoint only), and ``state.json`` with the
+step, the losses so far and a hash of each file. No generator state is needed: draws derive from
+the step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..files import atomic_path, hash_file, read_json, remove, write_json
 NETWORK_FILE, EMA_FILE = "network.safetensors", "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 FILES = (NETWORK_FILE, EMA_FILE, OPTIMIZER_FILE)
+POWER_AVERAGES_FILE = "power_averages.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ class Checkpoint:
     ema: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     state: Mapping[str, Any]
+    power_averages: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | None) -> Path:
-    """Writes a checkpoint, then strips older ones of their optimizer and drops the oldest.
+    """Writes a checkpoint, strips older ones of what only resuming needs, drops the oldest.
 
     Args:
         folder: the training's ``checkpoints`` folder.
@@ -54,6 +57,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | Non
         EMA_FILE: checkpoint.ema,
         OPTIMIZER_FILE: checkpoint.optimizer,
     }
+    if checkpoint.power_averages:
+        parts[POWER_AVERAGES_FILE] = checkpoint.power_averages
     with atomic_path(target) as partial:
         partial.mkdir()
         hashes = {}
@@ -64,11 +69,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | Non
         write_json(partial / "state.json", state)
     older = [path for path in list_checkpoints(folder) if path != target]
     for path in older:
-        remove(path / OPTIMIZER_FILE)
+        strip_checkpoint(path)
     if total_limit is not None:
         for path in older[: max(0, len(older) - (total_limit - 1))]:
             remove(path)
     return target
+
+
+def strip_checkpoint(path: Path) -> None:
+    """Removes what only resuming needs; the weights and their average stay."""
+    remove(path / OPTIMIZER_FILE)
+    remove(path / POWER_AVERAGES_FILE)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -112,6 +123,9 @@ def load_latest(folder: Path) -> Checkpoint | None:
         ema=load_file(path / EMA_FILE),
         optimizer=load_file(path / OPTIMIZER_FILE),
         state={key: value for key, value in state.items() if key not in ("step", "files")},
+        power_averages=load_file(path / POWER_AVERAGES_FILE)
+        if POWER_AVERAGES_FILE in files
+        else {},
     )
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..config import Config
 from ..denoisers.contract import Placement
 from ..errors import ConfigError
 from .partition import Partition, TimestepRange
+from .power_average import LARGEST_WIDTH
+from .snapshots import SnapshotSchedule
 from .weightings import WeightingName
 
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
@@ -58,6 +66,10 @@ class TrainingConfig(Config):
     compile: bool = False
     """torch.compile the network."""
 
+    def snapshot_schedule(self) -> SnapshotSchedule:
+        """Which averages are kept besides the end, and when: none."""
+        return SnapshotSchedule()
+
 
 class DecoupleConfig(TrainingConfig):
     """How experts are made."""
@@ -76,6 +88,11 @@ class DecoupleConfig(TrainingConfig):
     """Coefficient of the distance to the frozen pretrained model's prediction."""
     projection: Placement = "foldable"
     """Channel-wise projections: `foldable` (absorbed at the end), `block` (the paper's), `none`."""
+    snapshots: int = Field(default=0, ge=0)
+    """Evenly spaced steps at which each expert's averages are kept, so that the length of its
+    training can be searched. Disk: one model for each expert, step and width. 0: none."""
+    snapshot_sigmas: tuple[float, ...] = Field(default=(0.05, 0.1), min_length=1)
+    """Relative widths of the averages kept (EDM2's σ_rel); other widths are made of them."""
 
     @model_validator(mode="after")
     def _one_way_to_say_ranges(self) -> DecoupleConfig:
@@ -92,6 +109,30 @@ class DecoupleConfig(TrainingConfig):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         return self
+
+    @field_validator("snapshot_sigmas")
+    @classmethod
+    def _widths_are_possible(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < sigma <= LARGEST_WIDTH for sigma in sigmas):
+            raise ValueError(f"snapshot_sigmas must be above 0 and at most {LARGEST_WIDTH:.4f}")
+        if sorted({*sigmas}) != list(sigmas):
+            raise ValueError("snapshot_sigmas must increase")
+        return sigmas
+
+    @model_serializer(mode="wrap")
+    def _silent_without_snapshots(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs are named by a hash of this: those without snapshots keep the name they had."""
+        values = default(self)
+        if self.snapshots == 0:
+            values.pop("snapshots", None)
+            values.pop("snapshot_sigmas", None)
+        return values
+
+    def snapshot_schedule(self) -> SnapshotSchedule:
+        """Which averages are kept besides the end, and when."""
+        if self.snapshots == 0:
+            return SnapshotSchedule()
+        return SnapshotSchedule.even(self.steps, self.snapshots, self.snapshot_sigmas)
 
     def _listed_partition(self, num_timesteps: int) -> Partition:
         pairs = self.ranges if isinstance(self.ranges, list) else []

@@ -14,6 +14,7 @@ pulls to the identity.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -51,8 +52,7 @@ class ChannelProjection(nn.Module):
     def forward(self, tensor: Tensor) -> Tensor:
         """``W`` times the rows of a weight or bias whose first axis is the channel."""
         with torch.autocast(tensor.device.type, enabled=False):  # the product stays in float32
-            change = self.offset @ (tensor.flatten(1) if tensor.ndim > 1 else tensor)
-            return tensor + change.view_as(tensor)
+            return _project_rows(self.offset, tensor)
 
     def on_features(self, features: Tensor) -> Tensor:
         """``W·F`` on a feature map ``(B, C, …)``."""
@@ -108,6 +108,27 @@ def fold_projections(network: nn.Module) -> None:
             parametrize.remove_parametrizations(module, name, leave_parametrized=keep)
 
 
+def fold_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What :func:`fold_projections` makes of a network with these parameters, without the network.
+
+    Args:
+        parameters: by the names of ``named_parameters`` of a network with projections in any
+            placement, or none.
+
+    """
+    folded: dict[str, Tensor] = {}
+    for key, tensor in parameters.items():
+        layer, parametrized, rest = key.partition(".parametrizations.")
+        name, _, part = rest.partition(".")
+        if not parametrized:
+            folded[key] = tensor
+        elif part == "original":
+            offset = parameters[f"{layer}.parametrizations.weight.0.offset"]  # the bias shares it
+            changed = bool(offset.any())
+            folded[f"{layer}.{name}"] = _project_rows(offset, tensor) if changed else tensor
+    return folded
+
+
 def restore_projections(denoiser: Denoiser, folder: Path) -> None:
     """Puts back the ``block`` projections that were saved beside a pipeline, if there are any.
 
@@ -130,6 +151,11 @@ def restore_projections(denoiser: Denoiser, folder: Path) -> None:
     attach_projections(twin, "block")
     twin.load_weights({**denoiser.weights(), **saved})
     denoiser.network = twin.network.requires_grad_(False)
+
+
+def _project_rows(offset: Tensor, tensor: Tensor) -> Tensor:
+    change = offset @ (tensor.flatten(1) if tensor.ndim > 1 else tensor)
+    return tensor + change.view_as(tensor)
 
 
 def _has_projections(network: nn.Module) -> bool:

@@ -23,6 +23,7 @@ from .checkpoint import (
 )
 from .config import TrainingConfig
 from .job import TrainingJob
+from .power_average import PowerAverages
 from .projection import attach_projections, fold_projections
 
 ACCELERATE_LEAVES = ("forward", "_is_accelerate_prepared", "_is_torch_compile")
@@ -40,6 +41,7 @@ class Trainee:
         network: the same, distributed and compiled: what the loss is computed with.
         ema: the average of the trained parameters, or None.
         optimizer: AdamW.
+        power_averages: averages of other lengths, for snapshots; of no length where none are kept.
         step: optimizer steps done.
         losses: the loss curve so far.
 
@@ -49,6 +51,7 @@ class Trainee:
     network: nn.Module
     ema: EMAModel | None
     optimizer: torch.optim.Optimizer
+    power_averages: PowerAverages
     step: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
 
@@ -80,10 +83,12 @@ def start_trainee(job: TrainingJob, accelerator: Accelerator) -> Trainee:
         eps=config.adam_epsilon,
     )
     ema = _average(denoiser.network, config) if config.use_ema else None
+    widths = config.snapshot_schedule().sigmas
+    power_averages = PowerAverages(dict(denoiser.network.named_parameters()), widths)
     network, optimizer = accelerator.prepare(denoiser.network, optimizer)
     if config.compile:  # last, or accelerate could not undo what it does to the network
         network = torch.compile(network)
-    return Trainee(denoiser, cast(nn.Module, network), ema, optimizer)
+    return Trainee(denoiser, cast(nn.Module, network), ema, optimizer, power_averages)
 
 
 def _checkpoint_gradients(denoiser: Denoiser) -> None:
@@ -121,6 +126,9 @@ def save_trainee(
         ema={name: value.detach().cpu() for name, value in trainee.averages().items()},
         optimizer=optimizer_tensors(trainee.optimizer),
         state={"losses": trainee.losses, "scaler": scaler},
+        power_averages={
+            name: value.cpu() for name, value in trainee.power_averages.state().items()
+        },
     )
     save_checkpoint(checkpoints, checkpoint, total_limit)
 
@@ -141,6 +149,8 @@ def resume_trainee(trainee: Trainee, accelerator: Accelerator, folder: Path, ste
         for name, parameter in trainee.parameters().items():
             parameter.copy_(checkpoint.network[name])
             averages[name].copy_(checkpoint.ema[name])
+        for name, average in trainee.power_averages.state().items():
+            average.copy_(checkpoint.power_averages[name])
     if trainee.ema is not None:
         trainee.ema.optimization_step = checkpoint.step
     load_optimizer_tensors(trainee.optimizer, checkpoint.optimizer)
@@ -156,6 +166,8 @@ def _require_same_training(
     own = {name: value.shape for name, value in trainee.parameters().items()}
     if {name: value.shape for name, value in checkpoint.network.items()} != own:
         problem = "another network"
+    elif checkpoint.power_averages.keys() != trainee.power_averages.state().keys():
+        problem = "a training with other snapshots"
     elif checkpoint.step > steps:
         problem = f"a longer training: step {checkpoint.step} of now {steps}"
     else:

@@ -22,6 +22,7 @@ from .config import TrainingConfig, learning_rate_factor
 from .draws import Draw, Drawer
 from .job import ProgressCallback, TrainingJob, TrainingResult
 from .loss import expert_loss
+from .snapshots import SnapshotWriter
 from .trainee import Trainee, finish_trainee, resume_trainee, save_trainee, start_trainee
 from .weightings import make_weighting
 
@@ -39,6 +40,8 @@ def train_expert(
     on_progress: ProgressCallback | None = None,
 ) -> TrainingResult:
     """Trains, resuming from the newest checkpoint in ``folder / "checkpoints"``.
+
+    Snapshots of averages, where the configuration wants any, go to ``folder / "snapshots"``.
 
     Mixed precision and processes are the accelerator's; what was prepared with it is released
     at the end.
@@ -59,7 +62,12 @@ def train_expert(
     try:
         trainee = start_trainee(job, accelerator)
         resume_trainee(trainee, accelerator, folder / "checkpoints", job.config.steps)
+        snapshots = SnapshotWriter(folder, job.config.snapshot_schedule())
+        if accelerator.is_main_process:
+            snapshots.resume(trainee.step)
         for save in _progress(job, trainee, accelerator, checkpointing_steps, on_progress):
+            if accelerator.is_main_process:
+                snapshots.after(trainee.step, trainee.power_averages.tensors)
             if save and accelerator.is_main_process:
                 save_trainee(trainee, accelerator, folder / "checkpoints", checkpoints_total_limit)
         accelerator.wait_for_everyone()
@@ -129,6 +137,7 @@ def _optimizer_step(
     trainee.optimizer.zero_grad(set_to_none=True)
     if trainee.ema is not None:
         trainee.ema.step(trainee.denoiser.network.parameters())
+    trainee.power_averages.update(trainee.denoiser.network.parameters(), step + 1)
     return torch.cat([parts, cast(Tensor, norm).detach().reshape(1)])
 
 

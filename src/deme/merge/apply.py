@@ -124,9 +124,18 @@ class InPlaceMerger:
         _require_same_layout(base, self.vectors)
         self.places = places_of(denoiser.component, base)
 
-    def __call__(self, weights: Sequence[Setting]) -> Denoiser:
-        """The denoiser, now with the weights of this candidate; see :func:`merge_weights`."""
-        bound = _bind(self.method, weights, self.parameters, len(self.vectors))
+    def __call__(
+        self, weights: Sequence[Setting], parameters: Mapping[str, Setting] | None = None
+    ) -> Denoiser:
+        """The denoiser, now with the weights of this candidate; see :func:`merge_weights`.
+
+        Args:
+            weights: ``w_i``.
+            parameters: of the method, over those that the merger was made with.
+
+        """
+        both = {**self.parameters, **(parameters or {})}
+        bound = _bind(self.method, weights, both, len(self.vectors))
         merged = _merge(self.base, self.vectors, bound, self.places)
         self.denoiser.load_weights(merged)
         return self.denoiser

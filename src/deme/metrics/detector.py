@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError, ModelError
 from ..files import hash_file
+from .clip import CLIP_PREFIX, load_clip
 from .digits import DIGITS_WEIGHTS, FEATURES, load_digits_network
 from .download import fetch_once
 from .float32 import full_float32
@@ -101,7 +102,8 @@ def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
         spec: ``"digits"`` for the bundled network, ``"inception"`` for the one that the StyleGAN
             and EDM papers compute FID with (fetched once), or a local path or https URL of a
             TorchScript file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded
-            once to :func:`~deme.metrics.download.detector_cache`.
+            once to :func:`~deme.metrics.download.detector_cache`. ``"clip:<folder or hub id>"`` is
+            the vision tower of a CLIP model; see :func:`~deme.metrics.clip.load_clip`.
         device: where to compute.
 
     Raises:
@@ -118,6 +120,15 @@ def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
             name=BUNDLED,
             digest=hash_file(DIGITS_WEIGHTS),
             dimensions=FEATURES,
+            device=device,
+        )
+    if spec.startswith(CLIP_PREFIX):
+        clip = load_clip(spec.removeprefix(CLIP_PREFIX))
+        return Detector(
+            clip.network,
+            name=clip.name,
+            digest=clip.digest,
+            dimensions=clip.dimensions,
             device=device,
         )
     path, name = _locate(spec)
@@ -139,7 +150,10 @@ def _locate(spec: str) -> tuple[Path, str]:
     if not path.exists():
         raise ConfigError(
             f"There is no detector {spec!r}",
-            choices=[BUNDLED, *PUBLISHED, "the path of a TorchScript file", "an https URL of one"],
+            choices=[
+                *(BUNDLED, *PUBLISHED, "the path of a TorchScript file", "an https URL of one"),
+                f"{CLIP_PREFIX}<folder or hub id>",
+            ],
             given=spec,
         )
     return path, path.stem

@@ -5,13 +5,15 @@
 :func:`write_model_card`     ``merged/README.md``, with the hub's front matter
 :func:`results_table`        the arms as a table for a terminal
 :func:`results_markdown`     the same in Markdown
+:func:`search_lines`         a search's outcome as lines for a terminal
 :func:`verdict`              whether the merge is better, in plain words
 ===========================  ===================================================================
 
 Below them: :mod:`.run_folder` reads the files, :mod:`.evidence` is ``metrics.json`` with types,
 :mod:`.arm_table` is the table before anyone draws it, :mod:`.numbers` writes numbers with their
-deviations, :mod:`.figures` and :mod:`.pictures` make the page's figures, :mod:`.page` puts
-together what the template shows.
+deviations, :mod:`.figures`, :mod:`.search_figures` and :mod:`.pictures` make the page's figures,
+:mod:`.search_text` says in words what a search did, :mod:`.glance` is what a reader sees first,
+:mod:`.page` puts together what the template shows and :mod:`.sections` leaves out what is absent.
 """
 
 from .card import write_model_card
@@ -19,6 +21,7 @@ from .console import results_table
 from .evidence import Evidence
 from .html import build_report
 from .markdown import results_markdown
+from .search_lines import search_lines
 from .verdict import Verdict, verdict
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "build_report",
     "results_markdown",
     "results_table",
+    "search_lines",
     "verdict",
     "write_model_card",
 ]

@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from ..analysis import SearchRecord
 from ..errors import StorageError
 from ..files import atomic_path
 from .evidence import MERGED, Evidence, metric_title
 from .markdown import results_markdown
 from .run_folder import RunFolder
+from .search_text import SearchWords
 from .verdict import verdict
 
 TAGS = ["diffusion", "unconditional-image-generation", "deme", "decouple-then-merge", "merge"]
@@ -114,6 +116,7 @@ def _body(run: RunFolder) -> str:
         "images = pipeline().images\n```",
         "## Results",
         _results(run),
+        *(["## Search", _search(run)] if run.search is not None else []),
         "## Recipe",
         _recipe(run),
         "## Citation",
@@ -137,6 +140,11 @@ def _results(run: RunFolder) -> str:
     protocol = f"Protocol: {run.evidence.protocol}"
     shown = [verdict(run.evidence).text, table, reading, protocol, notes]
     return "\n\n".join(filter(None, shown))
+
+
+def _search(run: RunFolder) -> str:
+    words = SearchWords(SearchRecord.from_mapping(run.search or {}))
+    return " ".join(filter(None, [words.searched(), words.optimism(), words.against_pretrained()]))
 
 
 def _recipe(run: RunFolder) -> str:

@@ -8,10 +8,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ..analysis import SearchRecord
 from ..errors import StorageError
 from .arm_table import ArmTable, Cell, Row, arm_tables
 from .numbers import count
 from .run_folder import RunFolder
+from .search_lines import search_line
 
 OUTCOME_STYLES = {"better": "green", "level": "dim", "worse": "red", "unknown": "dim"}
 
@@ -19,10 +21,13 @@ OUTCOME_STYLES = {"better": "green", "level": "dim", "worse": "red", "unknown": 
 def results_table(run_folder: Path) -> Table:
     """All arms, mean ± deviation, with merged minus each arm below its number; 80 columns do.
 
+    Below the table stands what the search found, where there was one.
+
     Raises:
         StorageError: the run has not been evaluated, or a file is damaged.
     """
-    evidence = RunFolder(run_folder).evidence
+    run = RunFolder(run_folder)
+    evidence = run.evidence
     if evidence is None:
         raise StorageError(
             f"{run_folder} has no metrics.json: the run has not been evaluated",
@@ -36,6 +41,9 @@ def results_table(run_folder: Path) -> Table:
         "floor: real images against real images",
         title_style="dim",
         title_justify="left",
+        caption=None if run.search is None else search_line(SearchRecord.from_mapping(run.search)),
+        caption_style="dim",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,

@@ -176,6 +176,10 @@ METRIC_TITLES = {
     "kid": "KID",
     "precision": "precision",
     "recall": "recall",
+    "cmmd": "CMMD",
+    "clip_score": "CLIP score",
+    "reward": "image reward",
+    "loss": "denoising loss",
 }
 
 

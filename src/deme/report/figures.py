@@ -1,4 +1,7 @@
-"""The page's figures: which analysis is drawn from which file, and how a reader reads it."""
+"""The page's figures: which analysis is drawn from which file, and how a reader reads it.
+
+Those of the search are in :mod:`.search_figures`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ class Picture:
     width: float
 
 
-def _on_axes(draw: Callable[[Axes], None]) -> Callable[[Figure], None]:
+def on_axes(draw: Callable[[Axes], None]) -> Callable[[Figure], None]:
+    """Draws on the one axes that fills a figure."""
     return lambda figure: draw(figure.subplots())
 
 
@@ -56,7 +60,7 @@ def distance_pictures(evidence: Evidence, metrics: Record) -> list[Picture]:
                 f"distance-{index}-{metric}",
                 f"Dot plot of every arm: {title}",
                 (5.2, 0.9 + 0.46 * len(data.arms)),
-                _on_axes(
+                on_axes(
                     lambda axes, data=data, digits=digits: analysis.draw_arm_distances(
                         axes, data, digits=digits
                     )
@@ -73,10 +77,28 @@ def weights_picture(names: Sequence[str], weights: Sequence[float]) -> Picture:
         "weights",
         "Bar chart of the merging weights",
         (5.2, 1.0 + 0.36 * len(data.names)),
-        _on_axes(lambda axes: analysis.draw_merging_weights(axes, data)),
+        on_axes(lambda axes: analysis.draw_merging_weights(axes, data)),
     )
     caption = "Rows: the experts, by the timesteps that they own. Dashed: all weights equal."
     return Picture(drawing, "", caption, 5.2)
+
+
+def block_weights_picture(names: Sequence[str], settings: Sequence[Any]) -> Picture:
+    """Merging weights that differ by block, as a matrix; settings as in a recipe."""
+    data = analysis.block_weights(names, settings)
+    longest = max(map(len, data.blocks))
+    width = max(4.2, 0.6 + 0.075 * longest + 0.9 * len(data.experts))
+    drawing = svg(
+        "weights",
+        "Matrix of merging weights by block and expert",
+        (width, 0.6 + 0.3 * len(data.blocks)),
+        on_axes(lambda axes: analysis.draw_block_weights(axes, data)),
+    )
+    caption = (
+        "Rows: blocks of the network, in its order. Columns: the experts, by the timesteps that "
+        "they own. Colours are the weights' sign and size."
+    )
+    return Picture(drawing, "", caption, width)
 
 
 def loss_pictures(experts: Sequence[Record], joint: Record | None) -> list[Picture]:
@@ -94,7 +116,7 @@ def loss_pictures(experts: Sequence[Record], joint: Record | None) -> list[Pictu
                 f"losses-{index}",
                 f"{title} over the training steps",
                 (5.2, 3.1),
-                _on_axes(
+                on_axes(
                     lambda axes, curves=curves, quantity=quantity: analysis.draw_loss_curves(
                         axes, curves, quantity
                     )
@@ -116,7 +138,7 @@ def validation_picture(
         "validation",
         "Matrix of validation losses relative to the pretrained model",
         (width, 0.8 + 0.38 * len(data.models)),
-        _on_axes(lambda axes: analysis.draw_validation_matrix(axes, data)),
+        on_axes(lambda axes: analysis.draw_validation_matrix(axes, data)),
     )
     caption = (
         "Change of the denoising loss against the pretrained model in percent: negative is better. "
@@ -137,56 +159,10 @@ def cosine_picture(task_vectors: Record) -> Picture | None:
         "cosines",
         "Matrix of cosines between the experts' task vectors",
         (size, 0.6 + 0.5 * count),
-        _on_axes(lambda axes: analysis.draw_task_vector_cosines(axes, data)),
+        on_axes(lambda axes: analysis.draw_task_vector_cosines(axes, data)),
     )
     caption = (
         "Near zero: the experts moved in unrelated directions and can be added up. "
         "On the diagonal the length of each difference."
     )
     return Picture(drawing, "", caption, size)
-
-
-def landscape_picture(search: Record) -> Picture:
-    """The objective over every pair of weights."""
-    data = analysis.landscape(search)
-    size = 0.9 + max(1.25 * len(data.names), 3.2)
-    height = size - 0.5 if data.panels else 2.6
-    drawing = svg(
-        "landscape",
-        "The search's objective over every pair of merging weights",
-        (size, height),
-        lambda figure: analysis.draw_landscape(figure, data),
-    )
-    panels = (
-        "Each panel: the best value found with these two weights, or close to them, whatever the "
-        "others; dark is better, a small dot is a measured pair, and between dots the nearest "
-        "one's value stands. "
-    )
-    caption = (panels if data.panels else "") + (
-        "On the diagonal: the best value against one weight, with lines at zero (dotted), at 1/N "
-        "(dashed) and at the optimum."
-    )
-    if data.left_out:
-        caption += (
-            f" Too many experts to show all: {', '.join(map(analysis.expert_label, data.left_out))}"
-            " moved the value least and are left out."
-        )
-    if data.not_finite:
-        caption += f" {data.not_finite} evaluations had no finite value."
-    return Picture(drawing, "Landscape", caption, size)
-
-
-def progress_picture(search: Record) -> Picture:
-    """The best value so far."""
-    data = analysis.search_progress(search)
-    drawing = svg(
-        "progress",
-        "Best value so far against the number of evaluations",
-        (5.2, 3.0),
-        _on_axes(lambda axes: analysis.draw_search_progress(axes, data)),
-    )
-    caption = (
-        "Dots: candidates in the order of evaluation (triangles lie above the frame); line: the "
-        "best so far."
-    )
-    return Picture(drawing, "Progress", caption, 5.2)

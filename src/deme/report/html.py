@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import atomic_path
-from .evidence import metric_title
 from .numbers import count
 from .page import read_page
 from .run_folder import RunFolder
@@ -36,7 +35,7 @@ def build_report(run_folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(thousands=count, metric_title=metric_title)
+    environment.filters["thousands"] = count
     html = environment.get_template("report.html.j2").render(page=page)
     target = run_folder / REPORT
     with atomic_path(target) as partial:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..analysis import expert_label, range_label, three_figures
 from . import figures
 from .arm_table import ArmTable, arm_tables
-from .evidence import MERGED, PRETRAINED, Evidence, metric_title
+from .evidence import Evidence
 from .figures import Picture
-from .numbers import count, duration, percent
+from .glance import Tile, run_tiles, run_verdict
+from .numbers import duration
 from .run_folder import RunFolder
 from .samples import SampleGrids, sample_grids
-from .verdict import Verdict, difference_text, judge, verdict
+from .search_section import SearchSection, search_section
+from .sections import Section, absent_sections, present_sections
+from .verdict import Verdict
 
 FILES = (
     ("merged", "the merged pipeline"),
@@ -27,15 +31,6 @@ FILES = (
     ("spec.yaml", "the specification"),
     ("manifest.json", "hashes of the artifacts"),
 )
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A figure at a glance: a value, what it is, and whether it is good news."""
-
-    value: str
-    label: str
-    outcome: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,18 +68,24 @@ class Page:
     losses: Sequence[Picture]
     validation: Picture | None
     cosines: Picture | None
-    cosines_absent: str
     relative_norms: Sequence[tuple[str, str]]
-    landscape: Picture | None
-    progress: Picture | None
-    search: Mapping[str, Any] | None
-    fresh: float | None
+    search: SearchSection | None
     timings: Sequence[Timing]
     total_time: str
     spec: str | None
     environment: Mapping[str, Any] | None
     files: Sequence[tuple[str, str]]
     artifacts: Sequence[Artifact]
+
+    @cached_property
+    def sections(self) -> Mapping[str, Section]:
+        """The sections that there is something for, by id, in the page's order."""
+        return present_sections(self)
+
+    @cached_property
+    def absent(self) -> Sequence[str]:
+        """What is said of the other sections."""
+        return absent_sections(self)
 
 
 def read_page(run: RunFolder) -> Page:
@@ -98,11 +99,14 @@ def read_page(run: RunFolder) -> Page:
     vectors = metrics.get("task_vectors")
     cosines = figures.cosine_picture(vectors) if vectors else None
     timings, total = _timings(run.timings)
+    judgement = run_verdict(run)
+    said = () if judgement is None else judgement.sentences
+    fresh = metrics.get("search", {}).get("fresh")
     return Page(
         name=run.name,
         subtitle=_subtitle(run),
-        verdict=None if evidence is None else verdict(evidence),
-        tiles=[] if evidence is None else _tiles(evidence),
+        verdict=judgement,
+        tiles=run_tiles(run),
         evidence=evidence,
         tables=[] if evidence is None else arm_tables(evidence),
         distances=[] if evidence is None else figures.distance_pictures(evidence, metrics),
@@ -111,12 +115,8 @@ def read_page(run: RunFolder) -> Page:
         losses=figures.loss_pictures(run.experts, run.joint),
         validation=_validation(run),
         cosines=cosines,
-        cosines_absent=_cosines_absent(vectors),
         relative_norms=_relative_norms(vectors),
-        landscape=figures.landscape_picture(search) if search else None,
-        progress=figures.progress_picture(search) if search else None,
-        search=search,
-        fresh=metrics.get("search", {}).get("fresh"),
+        search=search_section(search, fresh, said) if search else None,
         timings=timings,
         total_time=total,
         spec=run.spec_text,
@@ -135,42 +135,19 @@ def _subtitle(run: RunFolder) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _tiles(evidence: Evidence) -> list[Tile]:
-    detector, metric = evidence.main
-    tiles = []
-    difference = evidence.difference(detector, metric, PRETRAINED)
-    if difference is not None:
-        shown = difference_text(evidence, detector, metric, PRETRAINED)
-        outcome = judge(difference, metric, len(evidence.seeds))
-        label = f"{metric_title(metric)}, merged minus pretrained"
-        tiles.append(Tile(shown, label, outcome))
-        excess = evidence.excess_of_main()
-        if "reduction" in excess and excess.get(PRETRAINED, 0) > 0:
-            reduction = excess["reduction"]
-            sign = "−" if reduction > 0 else "+"
-            label = "excess over the floor"
-            tiles.append(Tile(f"{sign}{percent(abs(reduction))}", label, outcome))
-    if merged := evidence.arms.get(MERGED):
-        before = evidence.arms.get(PRETRAINED)
-        same = before is not None and before.parameters == merged.parameters
-        label = "parameters at inference" + (", as pretrained" if same else "")
-        tiles.append(Tile(count(merged.parameters), label))
-    seeds = len(evidence.seeds)
-    label = f"images for each of {seeds} noise seeds" if seeds > 1 else "images, one noise seed"
-    tiles.append(Tile(count(evidence.images), label))
-    return tiles
-
-
 def _weights(run: RunFolder) -> Picture | None:
+    """Bars; where the weights differ by block, a matrix."""
     if run.recipe is not None:
         models = run.recipe["models"]
-        return figures.weights_picture(
-            [_source_label(source) for source in models],
-            [source["parameters"]["weight"] for source in models],
-        )
-    if run.search is not None:
-        return figures.weights_picture(run.search["experts"], run.search["weights"])
-    return None
+        names = [_source_label(source) for source in models]
+        weights = [source["parameters"]["weight"] for source in models]
+    elif run.search is not None:
+        names, weights = run.search["experts"], run.search["weights"]
+    else:
+        return None
+    if all(isinstance(weight, int | float) for weight in weights):
+        return figures.weights_picture(names, weights)
+    return figures.block_weights_picture(names, weights)
 
 
 def _source_label(source: Mapping[str, Any]) -> str:
@@ -186,12 +163,6 @@ def _validation(run: RunFolder) -> Picture | None:
     if run.validation is None:
         return None
     return figures.validation_picture(run.validation, run.experts, run.joint)
-
-
-def _cosines_absent(vectors: Mapping[str, Any] | None) -> str:
-    if vectors is None:
-        return "metrics.json, which holds the task vectors' cosines, is not there yet."
-    return "There is one expert only: no pair of task vectors to compare."
 
 
 def _relative_norms(vectors: Mapping[str, Any] | None) -> list[tuple[str, str]]:

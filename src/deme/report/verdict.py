@@ -80,13 +80,13 @@ def _headline(evidence: Evidence, outcome: Outcome) -> str:
             return "The merged model is better than the pretrained one."
         return (
             "The merged model is better than the pretrained one, but not the best here: "
-            f"{_listing(winners)} {_does(winners)} better still."
+            f"{listing(winners)} {_does(winners)} better still."
         )
     plain_words = {
         "level": "The merged model cannot be told from the pretrained one",
         "worse": "The merged model is worse than the pretrained one",
     }[outcome]
-    return plain_words + (f"; {_listing(winners)} {_does(winners)} better." if winners else ".")
+    return plain_words + (f"; {listing(winners)} {_does(winners)} better." if winners else ".")
 
 
 def _comparison(evidence: Evidence, outcome: Outcome) -> str:
@@ -143,7 +143,7 @@ def _rivals_that_are(evidence: Evidence, wanted: Outcome) -> list[str]:
 def _rivals(evidence: Evidence) -> str:
     words = {"better": "better than", "level": "level with", "worse": "worse than"}
     parts = [
-        f"{words[outcome]} {_listing(titles)}"
+        f"{words[outcome]} {listing(titles)}"
         for outcome in ("better", "level", "worse")
         if (titles := _rivals_that_are(evidence, outcome))
     ]
@@ -174,10 +174,11 @@ def _losses(evidence: Evidence) -> str:
             if difference and judge(difference, metric, len(evidence.seeds)) == "worse":
                 shown = difference_text(evidence, detector, metric, PRETRAINED)
                 parts.append(f"{metric_title(metric)} on {detector} ({shown})")
-    return f"It loses against pretrained in {_listing(parts)}." if parts else ""
+    return f"It loses against pretrained in {listing(parts)}." if parts else ""
 
 
-def _listing(words: list[str]) -> str:
+def listing(words: list[str]) -> str:
+    """``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

@@ -9,20 +9,20 @@ import torch
 from accelerate import Accelerator
 
 from ..data import ImageSource, load_images
-from ..decouple import ExpertSpec, Partition, TimestepRange, experts_of, open_pipeline
+from ..decouple import ExpertSpec, Partition, experts_of, open_pipeline
 from ..decouple.projection import attach_projections
 from ..denoisers import Denoiser, RoutedDenoiser
 from ..denoisers.contract import PROJECTIONS
 from ..errors import ConfigError, MissingExtraError, ModelError
-from ..merge import StateDict, TaskVector, read_weights
+from ..merge import StateDict, TaskVector
 from ..metrics import Detector, load_detector
+from .external import ExternalExperts
 from .progress import Reporter
+from .ray_workers import RayWorkers
 from .reference import Reference
-from .spec import RunSpec
+from .spec import Arm, RunSpec
 from .store import RunStore
 from .workers import Workers
-
-FLOAT32_BYTES = 4
 
 
 class RunContext:
@@ -39,7 +39,12 @@ class RunContext:
         self.spec = spec
         self.store = store
         self.reporter = reporter
-        self.workers = Workers(self, spec.runtime.workers)
+        runtime = spec.runtime
+        self.workers = (
+            Workers(self, runtime.workers)
+            if runtime.ray is None
+            else RayWorkers(self, runtime.workers, runtime.ray)
+        )
         if spec.runtime.threads is not None:
             torch.set_num_threads(spec.runtime.threads)
 
@@ -122,18 +127,57 @@ class RunContext:
         }
 
     @cached_property
-    def partition(self) -> Partition:
-        """The timestep ranges."""
+    def external(self) -> ExternalExperts:
+        """The experts that other trainers made, their files open; see :class:`ExternalExperts`.
+
+        Raises:
+            DemeError: an expert cannot be read, or is of another architecture.
+
+        """
+        if self.spec.experts is None:
+            raise ModelError("The spec names no external experts")
         steps = self.denoiser.schedule.num_timesteps
-        if self.spec.experts is not None:
-            ranges = (TimestepRange(e.min_timestep, e.max_timestep) for e in self.spec.experts)
-            return Partition(tuple(sorted(ranges)), steps)
-        return self.spec.decouple.partition(steps)
+        opened = ExternalExperts(self.spec.experts, self.spec.model, steps)
+        for remark in opened.remarks(self.denoiser.component):
+            self.reporter.say(remark)
+        return opened
+
+    @cached_property
+    def partition(self) -> Partition:
+        """The timestep ranges that losses are told on.
+
+        Where experts come from elsewhere, their ranges may overlap and leave gaps: then every
+        end of one is an end here.
+        """
+        steps = self.denoiser.schedule.num_timesteps
+        if self.spec.experts is None:
+            return self.spec.decouple.partition(steps)
+        ends = {end for e in self.experts for end in (e.timesteps.low, e.timesteps.high)}
+        return Partition.from_boundaries(sorted(ends - {0, steps}), steps)
 
     @cached_property
     def experts(self) -> tuple[ExpertSpec, ...]:
-        """The experts of this run."""
+        """The experts of this run, from low to high timesteps."""
+        if self.spec.experts is not None:
+            return tuple(expert.spec for expert in self.external.experts)
         return experts_of(self.partition)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """What stands in the table: the spec's arms, without those that there cannot be."""
+        wanted = self.spec.evaluate.arms
+        if "routed" not in wanted or self._owners_are_clear:
+            return wanted
+        self.reporter.say(
+            "routed experts are left out of the table: the experts' timestep ranges overlap or "
+            "leave gaps, so that not every timestep has one owner"
+        )
+        return tuple(arm for arm in wanted if arm != "routed")
+
+    @property
+    def _owners_are_clear(self) -> bool:
+        """Whether every timestep is owned by exactly one expert."""
+        return tuple(expert.timesteps for expert in self.experts) == self.partition.ranges
 
     @cached_property
     def base(self) -> StateDict:
@@ -161,7 +205,18 @@ class RunContext:
 
     @cached_property
     def routed(self) -> RoutedDenoiser:
-        """The ensemble before merging."""
+        """The ensemble before merging.
+
+        Raises:
+            ConfigError: not every timestep is owned by exactly one expert.
+
+        """
+        if not self._owners_are_clear:
+            owners = ", ".join(f"{e.name} {e.timesteps}" for e in self.experts)
+            raise ConfigError(
+                f"The experts cannot be routed: their ranges overlap or leave gaps: {owners}",
+                fix="take routed out of evaluate.arms",
+            )
         return RoutedDenoiser(self.expert_denoisers, self.partition.boundaries)
 
     @cached_property
@@ -173,27 +228,12 @@ class RunContext:
         )
 
     def external_denoiser(self, index: int) -> Denoiser:
-        """An expert that another trainer made, checked against the pretrained model.
+        """An expert that another trainer made, its weights in full: ``θ + τ`` in float32.
 
         Raises:
-            MismatchError: it is of another architecture; the message lists what differs.
+            DemeError: see :meth:`ExternalExperts.weights`.
 
         """
-        if self.spec.experts is None:
-            raise ModelError("The spec names no external experts")
-        ranges = {(e.min_timestep, e.max_timestep): e for e in self.spec.experts}
-        timesteps = self.experts[index].timesteps
-        path = ranges[timesteps.low, timesteps.high].path
-        weights = read_weights(Path(path).expanduser())
-        halves = {str(t.dtype) for t in weights.values() if t.dtype.itemsize < FLOAT32_BYTES}
-        if halves:
-            self.reporter.say(
-                f"{path} is saved in {', '.join(sorted(halves))}: differences below its precision "
-                "are lost; a float32 file would keep them"
-            )
-        self.base.require_same_layout(
-            StateDict({name: tensor.float() for name, tensor in weights.items()}, path)
-        )
         denoiser = self.denoiser.clone()
-        denoiser.load_weights(weights)
+        denoiser.load_weights(self.external.weights(index, self.denoiser))
         return denoiser

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from ..decouple import train_expert
+from ..decouple.snapshots import SnapshotSchedule
 from ..files import free_bytes
 from ..generate import ImageRequest, generate_images
-from ..search import make_strategy
 from .context import RunContext
-from .stages.search import anchors
+from .stages.search_bench import expected_evaluations
 from .stages.train import expert_job
 
 PROBE_STEPS = 3
@@ -54,21 +54,23 @@ def plan(context: RunContext, output: Path) -> Plan:
     rates = len(spec.joint.learning_rates or [0]) if joint else 0
     expert_steps = 0 if spec.experts is not None else experts * spec.decouple.steps
     joint_steps = rates * experts * spec.decouple.steps
-    candidates = make_strategy(spec.search, experts).expected_evaluations() + len(anchors(experts))
+    candidates = expected_evaluations(context)
     evaluated = spec.evaluate.images or min(len(context.source), 50_000)
-    images = len(spec.evaluate.arms) * len(spec.evaluate.seeds) * evaluated
+    images = len(context.arms) * len(spec.evaluate.seeds) * evaluated
     workers = spec.runtime.workers
     per_step = network_call / workers
     search_time = candidates * spec.search.images * spec.search.sampler_steps * per_step
     evaluate_time = images * spec.evaluate.sampler_steps * per_step
     longest = experts * spec.decouple.steps if joint_steps else spec.decouple.steps
     training_time = max((expert_steps + joint_steps) / workers, longest) * step
-    disk = parameters * BYTES * (experts + 2 + rates + 4)
-    memory = parameters * BYTES * (TRAINING_COPIES + 1 + experts)
+    kept = SnapshotSchedule() if spec.experts is not None else spec.decouple.snapshot_schedule()
+    snapshots = len(kept.steps) * len(kept.sigmas)
+    disk = parameters * BYTES * (experts * (1 + snapshots) + 2 + rates + 4)
+    memory = parameters * BYTES * (TRAINING_COPIES + len(kept.sigmas) + 1 + experts)
     rows = [
         ("model", f"{spec.model.path}: {parameters:,} parameters, {context.denoiser.prediction}"),
         ("data", context.source.describe()),
-        ("experts", f"{experts} × {spec.decouple.steps:,} steps of {_batch(context)} images"),
+        ("experts", _experts(context)),
         ("joint", f"{joint_steps:,} steps" if joint else "none"),
         ("search", f"about {candidates:,} candidates × {spec.search.images:,} images"),
         ("evaluate", f"{images:,} images in all"),
@@ -81,6 +83,13 @@ def plan(context: RunContext, output: Path) -> Plan:
     return Plan(rows, training_time + search_time + evaluate_time, disk, memory)
 
 
+def _experts(context: RunContext) -> str:
+    if context.spec.experts is not None:
+        return ", ".join(f"{expert.name} {expert.timesteps}" for expert in context.experts)
+    steps = context.spec.decouple.steps
+    return f"{len(context.experts)} × {steps:,} steps of {_batch(context)} images"
+
+
 def _batch(context: RunContext) -> int:
     config = context.spec.decouple
     return config.batch_size * config.gradient_accumulation_steps
@@ -88,7 +97,9 @@ def _batch(context: RunContext) -> int:
 
 def _seconds_per_step(context: RunContext) -> float:
     """Time of one optimizer step of an expert, consistency included."""
-    config = context.spec.decouple.model_copy(update={"steps": PROBE_STEPS, "compile": False})
+    config = context.spec.decouple.model_copy(
+        update={"steps": PROBE_STEPS, "compile": False, "snapshots": 0}
+    )
     times: list[float] = [time.perf_counter()]
     job = dataclasses.replace(expert_job(context, context.experts[0]), config=config)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from ..config import parse_config, set_override
+from ..config import parse_config
 from ..errors import ConfigError
+from .overrides import apply_override
 from .spec import RunSpec
 
 
@@ -57,17 +58,7 @@ def load_spec(source: str, overrides: Sequence[str] = ()) -> RunSpec:
     values = _parse(text, source)
     values.setdefault("name", name)
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"--set {override!r} is not of the form key=value",
-                fix="write for example --set decouple.steps=500",
-            )
-        for prefix in ("model", "data"):  # `model: path` is short for `model: {path: path}`
-            if key.startswith(f"{prefix}.") and isinstance(values.get(prefix), str):
-                short = {"model": "path", "data": "dataset"}[prefix]
-                values[prefix] = {short: values[prefix]}
-        set_override(values, key.strip(), _parse_value(value, override))
+        apply_override(values, override)
     return parse_config(RunSpec, values)
 
 
@@ -89,16 +80,3 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             fix="`deme init my.yaml` writes a commented configuration to start from",
         )
     return values
-
-
-def _parse_value(text: str, override: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
-    if isinstance(value, str):  # YAML reads 2e-4 as a string: it wants 2.0e-4
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -13,6 +13,7 @@ from ..denoisers import ModelConfig
 from ..files import hash_value
 from ..generate import SamplerConfig
 from ..search import SearchConfig
+from .expert_names import name_experts
 
 Arm = Literal["pretrained", "joint", "routed", "uniform", "merged"]
 ARMS: tuple[Arm, ...] = ("pretrained", "joint", "routed", "uniform", "merged")
@@ -34,11 +35,27 @@ class ExternalExpert(Config):
     """An expert that another trainer made."""
 
     path: str
-    """Its pipeline folder or weights file."""
-    min_timestep: int
-    """First timestep of the range it was trained on."""
-    max_timestep: int
-    """The range's end, not included."""
+    """A pipeline's or component's folder, a file of weights, a LoRA or one of its relatives, an
+    expert that `deme compress` wrote, or a hub id."""
+    min_timestep: int | None = Field(default=None, ge=0)
+    """First timestep of the range it was trained on; None: what its files note, or else 0."""
+    max_timestep: int | None = Field(default=None, ge=1)
+    """The range's end, not included; None: what its files note, or else the model's T. Ranges of
+    several experts may overlap and leave gaps: then there is no routed ensemble to compare with."""
+    name: str | None = None
+    """What the run calls it; None: as its file or folder is called."""
+
+    @model_validator(mode="after")
+    def _range_holds_a_timestep(self) -> ExternalExpert:
+        low, high = self.min_timestep or 0, self.max_timestep
+        if high is not None and low >= high:
+            raise ValueError(f"min_timestep {low} must be below max_timestep {high}")
+        return self
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder_name(cls, value: str | None) -> str | None:
+        return value if value is None else _folder_name(value)
 
 
 class JointConfig(Config):
@@ -79,6 +96,10 @@ class RuntimeConfig(Config):
     workers: int = Field(default=1, ge=1)
     """Processes on this machine that train experts and draw images side by side, each on a GPU of
     its own where there are several."""
+    ray: str | None = None
+    """Where those processes are instead: on the Ray cluster at this address (host:6379; auto: the
+    one that this machine belongs to; local: one started here), which must share the run's folder.
+    """
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each process; None: as torch decides, shared among the workers."""
     checkpointing_steps: int = Field(default=500, ge=1)
@@ -89,6 +110,22 @@ class RuntimeConfig(Config):
     """Trackers, by accelerate's names: tensorboard, wandb, …"""
     tracker_project_name: str = "deme"
     """Project name for the trackers."""
+
+
+def _folder_name(value: str) -> str:
+    if not value or value in (".", "..") or any(mark in value for mark in "/\\\0"):
+        raise ValueError("name must be a plain folder name")
+    return value
+
+
+def _require_different(key: str, values: list[str]) -> None:
+    """Checks that no two experts share a path or a name; letter case is none of a name's."""
+    seen: set[str] = set()
+    for value in values:
+        folded = value.casefold() if key == "name" else value
+        if folded in seen:
+            raise ValueError(f"the {key} {value} is given to two experts")
+        seen.add(folded)
 
 
 class RunSpec(Config):
@@ -134,9 +171,28 @@ class RunSpec(Config):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, value: str) -> str:
-        if not value or value in (".", "..") or any(mark in value for mark in "/\\\0"):
-            raise ValueError("name must be a plain folder name")
-        return value
+        return _folder_name(value)
+
+    @field_validator("experts")
+    @classmethod
+    def _experts_are_told_apart(
+        cls, experts: list[ExternalExpert] | None
+    ) -> list[ExternalExpert] | None:
+        if experts is None:
+            return None
+        if not experts:
+            raise ValueError("experts names none; leave it out to train them")
+        _require_different("path", [expert.path for expert in experts])
+        given = [expert.name for expert in experts if expert.name is not None]
+        _require_different("name", given)
+        if taken := sorted({*given} & {*ARMS}):
+            raise ValueError(f"{', '.join(taken)} is no expert's name: an arm is called so")
+        unnamed = [expert.path for expert in experts if expert.name is None]
+        names = iter(name_experts(unnamed, [*ARMS, *given]))
+        return [
+            expert if expert.name is not None else expert.model_copy(update={"name": next(names)})
+            for expert in experts
+        ]
 
     @model_validator(mode="after")
     def _search_and_evaluation_noises_differ(self) -> RunSpec:
@@ -145,8 +201,22 @@ class RunSpec(Config):
                 f"search.seed {self.search.seed} is among evaluate.seeds: weights must be judged "
                 "on noise that the search never saw"
             )
+        if self.search.fresh_seed in self.evaluate.seeds:
+            raise ValueError(
+                f"search.fresh_seed {self.search.fresh_seed} is among evaluate.seeds: the table's "
+                "noise is to be seen by nothing before"
+            )
         if len(set(self.evaluate.seeds)) != len(self.evaluate.seeds):
             raise ValueError("evaluate.seeds must be different from each other")
+        return self
+
+    @model_validator(mode="after")
+    def _snapshots_are_kept_before_they_are_searched(self) -> RunSpec:
+        if self.search.snapshots and (self.experts is not None or self.decouple.snapshots < 2):
+            raise ValueError(
+                "search.snapshots needs experts that are trained here with decouple.snapshots of "
+                "at least 2"
+            )
         return self
 
     def meaning(self) -> dict[str, Any]:

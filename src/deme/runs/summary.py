@@ -136,7 +136,8 @@ def _arm(
 ) -> dict[str, Any]:
     config = context.spec.decouple
     count = len(context.experts)
-    trained = 0 if arm == "pretrained" else config.steps * count
+    taken = context.spec.experts is not None and arm != "joint"  # trained elsewhere: not known
+    trained = 0 if arm == "pretrained" or taken else config.steps * count
     batch = (
         config.batch_size * config.gradient_accumulation_steps * context.accelerator.num_processes
     )

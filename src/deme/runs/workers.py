@@ -2,7 +2,7 @@
 
 Each worker opens the run by its spec and folder and keeps the model, the images and the detector.
 Tasks are small (an index, some weights, a seed) and results are artifacts in the folder or plain
-numbers, so a worker that dies loses its task at hand and nothing else.
+numbers, so a worker that dies loses its task at hand and nothing else; that is issued again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +31,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 PARENT_CHECK_SECONDS = 0.2
 RELAY_SECONDS = 0.2
+LOSSES = 3
+"""So many workers lost in a row, with no task finished between, end the run."""
 
 _own_context: RunContext | None = None
 
@@ -63,32 +65,52 @@ class Workers:
 
         Raises:
             DemeError: as the task raised it.
-            TrainingError: a worker process was killed.
+            TrainingError: worker processes were killed time and again, without a result between.
         """
         if self.count == 1:
             for item in items:
                 yield task(self.context, item)
             return
-        pool = self._open()
-        futures = [pool.submit(_call, task, item) for item in items]
-        with self._relayed():
-            try:
-                for future in futures:
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise TrainingError(
-                    "A worker process was killed",
-                    fix="if memory ran out, lower runtime.workers; the same command resumes",
-                ) from error
-            finally:
-                for future in futures:
-                    future.cancel()
+        waiting = list(items)
+        futures: dict[int, Future[Result]] = {}
+        losses = Losses(self.context.reporter)
+        given = 0
+        try:
+            while given < len(waiting):
+                try:
+                    for result in self._results(task, waiting, futures, given):
+                        given += 1
+                        yield result
+                except BrokenProcessPool as error:
+                    self.close()  # which ends the other workers too; by then each future is done
+                    for number in [n for n, future in futures.items() if _was_lost(future)]:
+                        del futures[number]
+                    losses.count(len(futures), error)
+        finally:
+            for future in futures.values():
+                future.cancel()
 
     def close(self) -> None:
         """Ends the worker processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+    def _results(
+        self,
+        task: Callable[[RunContext, Item], Result],
+        items: Sequence[Item],
+        futures: dict[int, Future[Result]],
+        given: int,
+    ) -> Iterator[Result]:
+        """Submits what has no future yet; results from number ``given`` on."""
+        pool = self._open()
+        with self._relayed():
+            for number, item in enumerate(items):
+                if number not in futures:
+                    futures[number] = pool.submit(_call, task, item)
+            for number in range(given, len(items)):
+                yield futures[number].result()
 
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -120,6 +142,42 @@ class Workers:
         finally:
             done.set()
             thread.join()
+
+
+class Losses:
+    """Counts workers that were lost in a row, and gives up when nothing gets done between.
+
+    Args:
+        reporter: is told of each.
+
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.in_a_row = 0
+        self.finished = 0
+
+    def count(self, finished: int, error: Exception) -> None:
+        """Another one, when so many tasks were finished.
+
+        Raises:
+            TrainingError: it is the third since one was.
+
+        """
+        self.in_a_row = 1 if finished > self.finished else self.in_a_row + 1
+        self.finished = finished
+        if self.in_a_row == LOSSES:
+            raise TrainingError(
+                "A worker process was killed",
+                fix="if memory ran out, lower runtime.workers; the same command resumes",
+            ) from error
+        self.reporter.say("a worker process was lost; its task is issued again")
+
+
+def _was_lost(future: Future[Any]) -> bool:
+    if future.cancelled() or not future.done():
+        return True
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
 def _start_worker(

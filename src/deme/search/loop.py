@@ -1,79 +1,173 @@
-"""The search loop: ask, evaluate what the journal does not know, tell."""
+"""The search loop: ask, measure what the study does not know, record, tell."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ..errors import TrainingError
-from .journal import Journal
+from .evaluation import Evaluation, Proposal
+from .measuring import Measurement
+from .result import SearchResult, pareto_front
+from .set_store import SetStore, rounded
 from .space import Candidate
 from .strategy import Strategy
+from .study import Study
 
-Evaluate = Callable[[Candidate], float]
-Mapper = Callable[[Evaluate, Sequence[Candidate]], Iterable[float]]
-ProgressCallback = Callable[[int, int, float], None]
-"""Called with evaluations done, evaluations expected, and the best value so far."""
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The best candidate and all that were evaluated, in order."""
-
-    best: Candidate
-    value: float
-    evaluations: tuple[tuple[Candidate, float], ...]
+Evaluate = Callable[[Sequence[Proposal]], Iterable[Measurement]]
+"""Measures different candidates, side by side perhaps; results in order. Each proposal says of how
+many images."""
+ProgressCallback = Callable[[float, float, float], None]
+"""Called with the cost so far and expected, in full sets, and the best value so far."""
+Key = tuple[Candidate, int]
 
 
 def search_weights(
     strategy: Strategy,
     evaluate: Evaluate,
-    journal: Journal,
     *,
+    study: Study,
+    sets: SetStore,
+    images: int,
     anchors: Sequence[Candidate] = (),
-    mapper: Mapper = map,
     on_progress: ProgressCallback | None = None,
 ) -> SearchResult:
-    """Runs a strategy to its end.
+    """Runs a strategy to its end. No candidate is paid for twice, whatever killed the search.
 
     Args:
         strategy: what to evaluate next.
-        evaluate: from weights to the objective's value, lower is better.
-        journal: what is known already; every evaluation is appended to it.
-        anchors: candidates evaluated first whatever the strategy (zero, one-hot, uniform).
-        mapper: as the built-in ``map``; one that works side by side evaluates the candidates of
-            a round at the same time.
+        evaluate: from proposals to values; see :func:`~deme.search.measuring.measure`.
+        study: what is known already; every evaluation is recorded in it, in order.
+        sets: the features. An evaluation counts as known while it has them.
+        images: a full set: what a proposal means that names no number.
+        anchors: candidates evaluated first, in full, whatever the strategy.
         on_progress: called after each evaluation.
 
     Raises:
         TrainingError: no candidate has a finite value.
 
     """
-    done: dict[Candidate, float] = {}
-    total = strategy.expected_evaluations() + len(anchors)
+    sets.prepare()
+    driver = _Driver(evaluate, study, sets, images)
+    expected = strategy.expected_evaluations() + len(anchors)
 
-    def values_of(candidates: Sequence[Candidate]) -> list[float]:
-        wanted = [item for item in dict.fromkeys(candidates) if item not in done]
-        unknown = [item for item in wanted if item not in journal.values]
-        done.update({item: journal.values[item] for item in wanted if item in journal.values})
-        for candidate, value in zip(unknown, mapper(evaluate, unknown), strict=True):
-            journal.record(candidate, value if math.isfinite(value) else math.inf)
-            done[candidate] = journal.values[candidate]
+    def evaluations_of(proposals: Sequence[Proposal]) -> list[Evaluation]:
+        for _ in driver.evaluate(proposals):
             if on_progress is not None:
-                on_progress(len(done), total, min(done.values()))
-        return [done[candidate] for candidate in candidates]
+                done = math.fsum(driver.costs.values())
+                on_progress(done, max(done, expected), driver.best().value)
+        return [driver.told(proposal) for proposal in proposals]
 
-    order = [*dict.fromkeys(anchors)]
-    values_of(order)
-    while candidates := strategy.ask():
-        order += candidates
-        strategy.tell(candidates, values_of(candidates))
-    best = min(done, key=lambda candidate: (done[candidate], candidate), default=None)
-    if best is None or not math.isfinite(done[best]):
-        raise TrainingError(
-            "No merging weights gave a finite objective",
-            fix="look at the experts' losses; lower decouple.learning_rate or search.bounds",
+    strategy.begin(evaluations_of([Proposal(anchor) for anchor in dict.fromkeys(anchors)]))
+    while proposals := strategy.ask():
+        strategy.tell(evaluations_of(proposals))
+    return driver.result()
+
+
+class _Driver:
+    """What has been evaluated, by candidate and number of images."""
+
+    def __init__(self, evaluate: Evaluate, study: Study, sets: SetStore, images: int) -> None:
+        self.measure = evaluate
+        self.study = study
+        self.sets = sets
+        self.images = images
+        self.order: list[Key] = []
+        self.done: dict[Key, Evaluation] = {}
+        self.costs: dict[Key, float] = {}
+
+    def evaluate(self, proposals: Sequence[Proposal]) -> Iterator[Evaluation]:
+        """Evaluates those that are new, yielding each as it is known."""
+        new = {self._key(item): self._filled(item) for item in reversed(proposals)}
+        wanted = [key for key in dict.fromkeys(map(self._key, proposals)) if key not in self.done]
+        self.order += wanted
+        while wanted:  # a candidate's smaller set comes before its larger one
+            smallest: dict[Candidate, Key] = {}
+            for key in sorted(wanted, key=lambda key: key[1]):
+                smallest.setdefault(key[0], key)
+            batch = [key for key in wanted if smallest[key[0]] == key]
+            wanted = [key for key in wanted if key not in batch]
+            yield from self._evaluate_side_by_side([new[key] for key in batch])
+
+    def _evaluate_side_by_side(self, proposals: Sequence[Proposal]) -> Iterator[Evaluation]:
+        unknown = [proposal for proposal in proposals if not self._is_known(proposal)]
+        for proposal in proposals:
+            if proposal not in unknown:
+                yield self._finish(proposal, self._values(proposal))
+        for proposal, measured in zip(unknown, self.measure(unknown), strict=True):
+            yield self._finish(proposal, measured.values, measured.seconds)
+
+    def _finish(
+        self, proposal: Proposal, values: Sequence[float], seconds: float | None = None
+    ) -> Evaluation:
+        key = self._key(proposal)
+        candidate, images = key
+        drawn = max((had for other, had in self.done if other == candidate), default=0)
+        self.costs[key] = max(images - drawn, 0) / self.images
+        evaluation = Evaluation(
+            candidate,
+            images,
+            tuple(value if math.isfinite(value) else math.inf for value in values),
+            self.sets.read(candidate, images),
+            proposal.notes,
         )
-    in_order = tuple((item, done[item]) for item in dict.fromkeys(order))
-    return SearchResult(best, done[best], in_order)
+        if seconds is not None:
+            path = self.sets.path(candidate)
+            self.study.record(
+                evaluation,
+                cost=self.costs[key],
+                seconds=seconds,
+                features=f"{path.parent.name}/{path.name}",
+            )
+            # where only the features were lost, what the study has stands
+            evaluation = replace(evaluation, values=self._values(proposal))
+        self.done[key] = evaluation
+        return evaluation
+
+    def told(self, proposal: Proposal) -> Evaluation:
+        """The evaluation of a proposal, with what this proposal noted."""
+        return replace(self.done[self._key(proposal)], notes=proposal.notes)
+
+    def best(self) -> Evaluation:
+        """The lowest value among the evaluations of the most images."""
+        return min(self._largest(), key=lambda item: (item.value, item.candidate))
+
+    def result(self) -> SearchResult:
+        """All of it.
+
+        Raises:
+            TrainingError: there is no finite value.
+
+        """
+        if not self.done or not math.isfinite(self.best().value):
+            raise TrainingError(
+                "No merging weights gave a finite objective",
+                fix="look at the experts' losses; lower decouple.learning_rate or search.bounds",
+            )
+        return SearchResult(
+            self.best(),
+            tuple(self.done[key] for key in self.order),
+            tuple(self.costs[key] for key in self.order),
+            pareto_front(self._largest()) if len(self.best().values) > 1 else (),
+        )
+
+    def _largest(self) -> list[Evaluation]:
+        most = max(images for _, images in self.done)
+        return [self.done[key] for key in self.order if key in self.done and key[1] == most]
+
+    def _is_known(self, proposal: Proposal) -> bool:
+        candidate, images = self._key(proposal)
+        return (
+            self.study.find(candidate, images) is not None and self.sets.have(candidate) >= images
+        )
+
+    def _values(self, proposal: Proposal) -> tuple[float, ...]:
+        return self.study.find(*self._key(proposal)) or ()
+
+    def _filled(self, proposal: Proposal) -> Proposal:
+        candidate, images = self._key(proposal)
+        return replace(proposal, candidate=candidate, images=images)
+
+    def _key(self, proposal: Proposal) -> Key:
+        return rounded(proposal.candidate), min(proposal.images or self.images, self.images)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from .space import Candidate
+from .evaluation import Evaluation, Proposal
 
 
 class Strategy(ABC):
-    """Asks for candidates and is told their values; lower is better.
+    """Asks for candidates and is told what came of them; lower values are better.
 
     A strategy is deterministic given what it was told, so a search resumes by telling it again
-    what the journal holds.
+    what the study holds. How many workers there are must not change what it asks for.
     """
 
+    def begin(self, anchors: Sequence[Evaluation]) -> None:  # noqa: B027  # optional
+        """Is called once, before the first ask, with what every search evaluates anyway."""
+
     @abstractmethod
-    def ask(self) -> list[Candidate]:
+    def ask(self) -> list[Proposal]:
         """The next candidates to evaluate, in order; empty when the search is over."""
 
     @abstractmethod
-    def tell(self, candidates: Sequence[Candidate], values: Sequence[float]) -> None:
-        """The values of all candidates last asked for."""
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """What came of all the proposals last asked for, in their order."""
 
     @abstractmethod
     def expected_evaluations(self) -> int:

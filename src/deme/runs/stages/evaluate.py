@@ -110,7 +110,7 @@ def arm_sources(context: RunContext) -> dict[Arm, tuple[str, Callable[[], Denois
                 store.digest_of(arm),
                 lambda folder=folder: context.load_pipeline(folder),
             )
-    return {arm: sources[arm] for arm in context.spec.evaluate.arms if arm in sources}
+    return {arm: sources[arm] for arm in context.arms if arm in sources}
 
 
 def _merged(context: RunContext, weights: tuple[float, ...]) -> Denoiser:

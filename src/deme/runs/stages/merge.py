@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...files import atomic_path, read_json
 from ...merge.planning import plan_merge
 from ...merge.recipe import MergeRecipe, MergeSource, relocated
 from ...merge.writing import write_merge
+from ...search import Snapshot
 from ..context import RunContext
+from .search_bench import expert_snapshots, search_space
 
 
 def write_merged(context: RunContext) -> bool:
     """Writes ``merged/``: a normal diffusers pipeline and the recipe that repeats it."""
-    weights = read_json(context.store.path / "search" / "result.json")["weights"]
+    found = read_json(context.store.path / "search" / "result.json")
+    point = search_space(context).at(tuple(found["point"]))
     experts = [context.store.digest_of(f"experts/{e.name}") for e in context.experts]
-    made_from = {"base": context.base_digest, "experts": experts, "weights": weights}
+    made_from = {"base": context.base_digest, "experts": experts, "point": found["point"]}
+    made_from["method"] = context.spec.search.merge_method
     if context.store.is_complete("merged", made_from):
         return False
     merged = context.store.path / "merged"
+    folder = "experts"
+    if point.snapshots:
+        folder = "chosen"
+        _write_snapshots(context, point.snapshots)
     model = context.spec.model
     recipe = MergeRecipe(
+        merge_method=context.spec.search.merge_method,
+        parameters=dict(point.parameters),
         base_model=_base_on_disk(context, merged),
         base_revision=model.revision,
         base_variant=model.variant,
         models=[
             MergeSource(
-                model=f"../experts/{expert.name}",
+                model=f"../{folder}/{expert.name}",
                 min_timestep=expert.timesteps.low,
                 max_timestep=expert.timesteps.high,
                 parameters={"weight": weight},
             )
-            for expert, weight in zip(context.experts, weights, strict=True)
+            for expert, weight in zip(context.experts, point.weights, strict=True)
         ],
     )
     write_merge(plan_merge(recipe, merged), merged, origin=merged, overwrite=True)
     context.store.complete("merged", made_from)
     return True
+
+
+def _write_snapshots(context: RunContext, chosen: Sequence[Snapshot]) -> None:
+    """The experts as the search chose them, ``chosen/<name>``: pipelines like ``experts/``."""
+    for index, (step, width) in enumerate(chosen):
+        expert = context.experts[index]
+        weights = expert_snapshots(context, index).reconstruct(step, width, tolerance=math.inf)
+        denoiser = context.denoiser.clone()
+        denoiser.load_weights(weights)
+        with atomic_path(context.store.path / "chosen" / expert.name) as partial:
+            partial.mkdir()
+            denoiser.save(partial)
 
 
 def _base_on_disk(context: RunContext, merged: Path) -> str:

@@ -1,100 +1,116 @@
-"""Search: merging weights from images of common noise."""
+"""Search: merging weights for the finished experts, candidates evaluated on common noise."""
 
 from __future__ import annotations
 
-from functools import cache, partial
 from typing import Any
 
 from ...files import hash_value, write_json
-from ...merge import InPlaceMerger
 from ...search import (
-    Candidate,
-    FrechetObjective,
-    Journal,
-    MergeEvaluator,
+    Measurement,
+    Proposal,
     SearchResult,
-    make_strategy,
+    SetStore,
+    Study,
+    measure,
+    search_weights,
 )
-from ...search import search_weights as run_search
 from ..context import RunContext
-from .sampling import search_request
+from .search_bench import features_from, search_bench, search_protocol, search_space
+from .search_bench import search_strategy as make_search_strategy
+from .search_record import search_record
+
+RESULT = "search/result.json"
+STUDY = "search/study.db"
 
 
 def search_inputs(context: RunContext) -> dict[str, Any]:
     """What decides the search's result."""
     reference = context.references[context.detectors[0].name]
     return {
-        "base": context.base_digest,
-        "experts": [context.store.digest_of(f"experts/{e.name}") for e in context.experts],
+        **features_from(context),
         "search": context.spec.search.model_dump(mode="json"),
-        "detector": context.detectors[0].digest,
         "reference": reference.protocol(reference.split[1]).reference_digest,
     }
 
 
 def find_weights(context: RunContext) -> bool:
-    """Searches, resuming from the journal; writes ``search/result.json``."""
+    """Searches, resuming from the study; writes ``search/result.json``."""
     made_from = search_inputs(context)
-    artifact = "search/result.json"
-    if context.store.is_complete(artifact, made_from):
+    if context.store.is_complete(RESULT, made_from):
         return False
     context.references[context.detectors[0].name].prepare()
-    count = len(context.experts)
-    strategy = make_strategy(context.spec.search, count)
-    journal = Journal(context.store.path / "search" / "journal.jsonl", hash_value(made_from))
-    with context.reporter.bar("search", strategy.expected_evaluations()) as bar:
-        result = run_search(
+    config = context.spec.search
+    bench = search_bench(context, config.seed)
+    objective = bench.objectives[0]
+    strategy = make_search_strategy(context, objective)
+    study = _study(context, made_from, "search")
+    names = list(search_space(context).anchors().values())
+    with context.reporter.bar("search", strategy.expected_evaluations() + len(names)) as bar:
+        result = search_weights(
             strategy,
-            partial(candidate_value, context),
-            journal,
-            anchors=anchors(count),
-            mapper=lambda _, candidates: context.workers.map(candidate_value, candidates),
-            on_progress=lambda done, total, best: bar.at(done, f"best {best:.4g}", total),
+            lambda proposals: context.workers.map(measure_candidate, proposals),
+            study=study,
+            sets=bench.sets,
+            images=config.images,
+            anchors=names,
+            on_progress=lambda done, total, best: bar.at(
+                round(done), f"best {best:.4g}", round(total)
+            ),
         )
-        found = len(result.evaluations)  # fewer than expected where grids overlap
-        bar.at(found, f"best {result.value:.4g}", found)
-    write_json(context.store.path / artifact, _record(context, result))
-    context.store.complete(artifact, made_from)
+        found = round(result.cost)  # fewer than expected where a strategy ends early
+        bar.at(found, f"best {result.best.value:.4g}", max(found, 1))
+    fresh = _on_fresh_noise(context, made_from, result)
+    write_json(context.store.path / RESULT, search_record(context, bench, result, fresh))
+    context.store.complete(RESULT, made_from)
     return True
 
 
-def _record(context: RunContext, result: SearchResult) -> dict[str, Any]:
-    """What ``search/result.json`` says."""
+def measure_candidate(context: RunContext, proposal: Proposal) -> Measurement:
+    """A candidate's values on the search's noise; its features stay in the run's folder."""
+    return _measured(context, proposal, context.spec.search.seed)
+
+
+def measure_fresh(context: RunContext, proposal: Proposal) -> Measurement:
+    """The same on noise that the search never saw."""
+    return _measured(context, proposal, context.spec.search.fresh_seed)
+
+
+def _measured(context: RunContext, proposal: Proposal, seed: int) -> Measurement:
+    bench = search_bench(context, seed)
+    return measure(
+        proposal,
+        bench.sets,
+        lambda rows: bench.evaluator.tables(proposal.candidate, rows),
+        bench.objectives,
+    )
+
+
+def _on_fresh_noise(
+    context: RunContext, made_from: dict[str, Any], result: SearchResult
+) -> dict[str, float]:
+    """Values of the winner and of the pretrained model on the fresh seed."""
     config = context.spec.search
-    reference = context.references[context.detectors[0].name]
-    return {
-        "experts": [expert.name for expert in context.experts],
-        "weights": list(result.best),
-        "value": result.value,
-        "evaluations": [
-            {"weights": list(weights), "value": value} for weights, value in result.evaluations
-        ],
-        "bounds": list(config.bounds),
-        "objective": config.objective,
-        "images": config.images,
-        "protocol": f"{reference.protocol(reference.split[1]).describe()} · "
-        f"{config.images} generated images · {config.describe()} · seed {config.seed}",
+    wanted = {
+        "value": result.best.candidate,
+        "pretrained": search_space(context).anchors()["pretrained"],
     }
+    proposals = [Proposal(candidate, config.images) for candidate in wanted.values()]
+    _sets(context, config.fresh_seed).prepare()
+    found = context.workers.map(measure_fresh, proposals)
+    return {name: item.values[0] for name, item in zip(wanted, found, strict=True)}
 
 
-def candidate_value(context: RunContext, weights: Candidate) -> float:
-    """The objective's value of the merge with these weights."""
-    evaluator, objective = _bench(context)
-    return objective(evaluator.features(weights))
+def _sets(context: RunContext, seed: int) -> SetStore:
+    return search_bench(context, seed).sets
 
 
-@cache
-def _bench(context: RunContext) -> tuple[MergeEvaluator, FrechetObjective]:
-    """What every candidate is evaluated with: one network that is switched in place."""
-    detector = context.detectors[0]
-    merger = InPlaceMerger(context.denoiser.clone(), context.base, context.task_vectors)
-    evaluator = MergeEvaluator(merger, search_request(context), detector)
-    return evaluator, FrechetObjective(context.references[detector.name].search)
-
-
-def anchors(count: int) -> list[Candidate]:
-    """Always evaluated: the pretrained model, each expert, the uniform merge."""
-    zero = (0.0,) * count
-    one_hot = [tuple(float(i == j) for i in range(count)) for j in range(count)]
-    uniform = (round(1 / count, 10),) * count
-    return list(dict.fromkeys([zero, *one_hot, uniform]))
+def _study(context: RunContext, made_from: dict[str, Any], name: str) -> Study:
+    bench = search_bench(context, context.spec.search.seed)
+    return Study(
+        context.store.path / STUDY,
+        hash_value(made_from),
+        objectives=[objective.name for objective in bench.objectives],
+        axes={axis.name: (axis.low, axis.high) for axis in bench.space.axes},
+        protocol=search_protocol(context),
+        name=name,
+    )

@@ -94,17 +94,22 @@ def expert_job(context: RunContext, expert: ExpertSpec) -> TrainingJob:
 
 
 def _take_external(context: RunContext, index: int) -> bool:
+    """Writes an expert from elsewhere as a pipeline, whatever it was kept as."""
     expert = context.experts[index]
     denoiser = context.external_denoiser(index)
     weights = StateDict(denoiser.weights(), expert.name)
-    made_from = {"base": context.base_digest, "external": weights.digest()}
+    timesteps = [expert.timesteps.low, expert.timesteps.high]
+    made_from = {
+        "base": context.base_digest,
+        "external": weights.digest(),
+        "timesteps": timesteps,
+    }
     artifact = f"experts/{expert.name}"
     if context.store.is_complete(artifact, made_from):
         return False
     with atomic_path(context.store.path / artifact) as partial:
         partial.mkdir()
         denoiser.save(partial)
-        timesteps = [expert.timesteps.low, expert.timesteps.high]
         write_json(
             partial / "training.json", {"name": expert.name, "timesteps": timesteps, "losses": []}
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...decouple import TrainingJob, TrainingResult, train_expert
-from ...decouple.checkpoint import OPTIMIZER_FILE, list_checkpoints
+from ...decouple.checkpoint import OPTIMIZER_FILE, list_checkpoints, strip_checkpoint
+from ...decouple.snapshots import SNAPSHOTS
 from ...files import atomic_path, read_json, remove, write_json
 from ..context import RunContext
 
@@ -52,10 +54,11 @@ def train_to_folder(
     if runtime.report_to:
         accelerator.end_training()
     if accelerator.is_main_process:
-        _save(context.store.path / artifact, job, result)
+        _save(context.store.path / artifact, job, result, work / SNAPSHOTS)
         context.store.complete(artifact, made_from)
         for checkpoint in list_checkpoints(work / "checkpoints"):
-            remove(checkpoint / OPTIMIZER_FILE)
+            strip_checkpoint(checkpoint)
+        remove(work / SNAPSHOTS)  # last: what could still resume at the end would miss them
     accelerator.wait_for_everyone()
     return True
 
@@ -71,10 +74,12 @@ def _forget_other_work(work: Path, made_from: Mapping[str, Any]) -> None:
     write_json(note, dict(made_from))
 
 
-def _save(folder: Path, job: TrainingJob, result: TrainingResult) -> None:
+def _save(folder: Path, job: TrainingJob, result: TrainingResult, snapshots: Path) -> None:
     with atomic_path(folder) as partial:
         partial.mkdir()
         result.denoiser.save(partial)
+        if snapshots.is_dir():
+            shutil.copytree(snapshots, partial / SNAPSHOTS)
         timesteps = job.timesteps.timesteps
         record = {
             "name": job.name,

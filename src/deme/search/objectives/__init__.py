@@ -1,0 +1,44 @@
+"""Objectives: what a search minimises, and what it predicts where nothing was sampled.
+
+==========================  ====================================================================
+:class:`Objective`          from tables to a number, lower is better, with row weights
+:class:`Mixture`            that number for signed mixtures of sets
+:class:`FrechetObjective`   ``frechet``: the Fréchet distance on any detector
+:class:`KernelObjective`    ``kid`` and ``cmmd``: squared maximum mean discrepancies
+:class:`AlignmentObjective` ``clip_score``: images against the captions they were drawn for
+:class:`RewardObjective`    ``reward``: a function of the user's; :func:`load_reward`
+:class:`LossObjective`      ``loss``: the denoising loss per range; :func:`validation_table`
+:class:`WeightedSum`        several with their coefficients
+:func:`make_objective`      from the configuration to one; :func:`make_objectives` for several
+==========================  ====================================================================
+"""
+
+from .alignment import AlignmentObjective
+from .contract import Mixture, Objective, RowWeights
+from .frechet import FrechetObjective
+from .kernel import KernelObjective
+from .linear import LinearObjective
+from .loss import LOSS_TABLE, LossObjective, validation_table
+from .making import make_objective, make_objectives
+from .reward import REWARD_TABLE, RewardColumn, RewardObjective, load_reward
+from .weighted_sum import WeightedSum
+
+__all__ = [
+    "LOSS_TABLE",
+    "REWARD_TABLE",
+    "AlignmentObjective",
+    "FrechetObjective",
+    "KernelObjective",
+    "LinearObjective",
+    "LossObjective",
+    "Mixture",
+    "Objective",
+    "RewardColumn",
+    "RewardObjective",
+    "RowWeights",
+    "WeightedSum",
+    "load_reward",
+    "make_objective",
+    "make_objectives",
+    "validation_table",
+]
