@@ -175,8 +175,10 @@ def _quality(
     return prediction_quality(list(zip(predicted, real, strict=True)))
 
 
-def compare(race: Race, strategies: list[str], say: Callable[[str], None]) -> Result:
-    """All strategies at one N, and what of them the issue of cost asks for."""
+def compare(
+    race: Race, strategies: list[str], signed: list[str], say: Callable[[str], None]
+) -> Result:
+    """All strategies at one N in [0, 1], some with weights of any sign too, against the grid."""
     count = len(race.bank.experts)
     full = full_grid_size(FINER_STEP, *POSITIVE, count)
     coarse_to_fine = grid_size(LEVELS, count, 1)
@@ -184,12 +186,13 @@ def compare(race: Race, strategies: list[str], say: Callable[[str], None]) -> Re
     if count in GRID_RUN:
         rows["grid"] = race.judged(race.run("grid", POSITIVE))
         say(f"N={count} grid: {_line(rows['grid'])}")
-    for name in strategies:
-        for title, bounds in ((name, POSITIVE), (f"{name} signed", SIGNED)):
-            found = race.run(name, bounds)
-            rows[title] = race.judged(found)
-            rows[title][-1]["evaluations"] = len(found)
-            say(f"N={count} {title}: {_line(rows[title])}")
+    entries = [(name, name, POSITIVE) for name in strategies]
+    entries += [(f"{name} signed", name, SIGNED) for name in strategies if name in signed]
+    for title, name, bounds in entries:
+        found = race.run(name, bounds)
+        rows[title] = race.judged(found)
+        rows[title][-1]["evaluations"] = len(found)
+        say(f"N={count} {title}: {_line(rows[title])}")
     summary = {
         title: _against_grid(steps, rows.get("grid"), full, coarse_to_fine)
         for title, steps in rows.items()
@@ -261,6 +264,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="sampler steps")
     parser.add_argument("--seed", type=int, default=0, help="of the strategies' own draws")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--signed", action="store_true", help="all with weights of any sign too")
     parser.add_argument("--quick", action="store_true", help="N = 2 in under a minute")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -273,8 +277,9 @@ def main() -> None:
         bank = Bank(folder, args.steps, args.images)
         with Drawer(bank, args.workers) as drawer:
             race = Race(bank, drawer, args.seed)
-            others = [] if args.quick else list(args.strategy or GENERIC)
-            result = compare(race, ["surface", *others], lambda text: print(text, file=sys.stderr))
+            names = ["surface", *([] if args.quick else args.strategy or GENERIC)]
+            signed = names if args.signed else ["surface"]
+            result = compare(race, names, signed, lambda text: print(text, file=sys.stderr))
             result["prediction"] = prediction(race, POSITIVE)
             result["prediction_signed"] = prediction(race, SIGNED)
             result["seconds_per_set"] = seconds_per_set(bank)

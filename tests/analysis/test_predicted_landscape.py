@@ -71,11 +71,8 @@ def test_base_uniform_and_optimum_are_marked_in_every_panel() -> None:
     data = read(record(2))
     assert (data.zero, data.uniform, data.optimum) == ((0.0, 0.0), (0.5, 0.5), (0.6, -0.2))
     axes = drawn(data).axes[0]
-    offsets = {
-        tuple(place)
-        for item in axes.collections
-        for place in np.asarray(item.get_offsets()).tolist()
-    }
+    drawn_at = [np.asarray(item.get_offsets()).tolist() for item in axes.collections]
+    offsets = {tuple(place) for places in drawn_at for place in places}
     assert offsets >= {(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.6, -0.2)}
 
 

@@ -87,7 +87,7 @@ def test_a_lost_actors_task_is_issued_again(
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_errors_are_as_the_task_raised_them(workers: RayWorkers) -> None:
     with pytest.raises(ConfigError, match=r"^not 3\. Choices: 1, 2\.$") as caught:
-        list(workers.map(refuse, [3, 4]))
+        list(workers.map(refuse, [3, 4, 5, 6]))
     assert type(caught.value) is ConfigError
     assert [number for number, _ in workers.map(process_number, [1, 2])] == [1, 2]
 
@@ -106,7 +106,7 @@ def test_a_folder_that_a_node_does_not_see_is_refused(
             touch(path, mode, exist_ok)
 
     monkeypatch.setattr(Path, "touch", elsewhere)
-    with pytest.raises(StorageError, match=r"does not see the run's folder .*Fix: choose a folder"):
+    with pytest.raises(StorageError, match=r"is not seen on the Ray node .*Fix: choose a folder"):
         list(other.map(process_number, [1]))
     other.close()
     assert not list((other.context.store.path / "locks").iterdir())
@@ -116,6 +116,14 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"runtime\.ray: auto .*pip install 'deme\[ray\]'"):
         RayWorkers(context_of(tmp_path), 2, "auto")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, address: str) -> None:
+    pytest.importorskip("ray")
+    workers = RayWorkers(context_of(tmp_path), 2, address)
+    with pytest.raises(ConfigError, match=rf"no Ray cluster answers at '{address}'.*Fix: start"):
+        list(workers.map(process_number, [1]))
 
 
 def test_an_actor_opens_the_run_that_the_driver_has(tmp_path: Path) -> None:

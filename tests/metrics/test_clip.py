@@ -40,7 +40,7 @@ def stock_pixels(images: Tensor, **settings: Any) -> Tensor:
     return processor(pil, return_tensors="pt")["pixel_values"]
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (32, 32), (24, 40), (51, 20)])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (32, 32), (24, 40), (51, 51)])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -60,7 +60,7 @@ def test_pixels_are_those_of_pillow_to_one_level(
     assert ours.shape == theirs.shape
     difference = (ours - theirs).abs()
     assert float(difference.max()) < 1.01 * LEVEL
-    assert float((difference > 0.01 * LEVEL).double().mean()) < 0.25  # the others are the same
+    assert float((difference > 0.01 * LEVEL).double().mean()) < 0.01
 
 
 def test_without_settings_clips_own_are_used(tmp_path: Path) -> None:

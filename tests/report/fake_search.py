@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Point = Sequence[float]
 IMAGES = 898
-BLOCKS = ("conv_in", "down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.0", "up_blocks.1")
+BLOCKS = ("down_blocks.0", "mid_block", "up_blocks.0")
 PROTOCOL = "detector digits (3f2a91c07b44) · 898 generated images · ddim-20 · seed 1000"
 
 
@@ -166,17 +166,15 @@ def _record(names: list[str], axes: list[str], best: list[float]) -> dict[str, A
         "protocol": PROTOCOL,
         "bounds": [-0.5, 1.5],
         "strategy": "surface",
-        "noise": {
-            "standard_error": 0.41,
-            "against_zero": {
-                "difference": value - zero,
-                "low": value - zero - 0.9,
-                "high": value - zero + 0.9,
-            },
-        },
+        "noise": _noise(value - zero),
         "landscape": None,
         "pareto": None,
     }
+
+
+def _noise(difference: float) -> dict[str, Any]:
+    ends = {"low": difference - 0.9, "high": difference + 0.9}
+    return {"standard_error": 0.41, "against_zero": {"difference": difference, **ends}}
 
 
 def _evaluation(

@@ -10,13 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from deme.search.evaluation import Evaluation
 from deme.search.noise import better_beyond_noise, paired_bootstrap, paired_error
 from deme.search.objectives import FrechetObjective
+from deme.search.space import Box
+from deme.search.strategies import HalvingStrategy, RandomStrategy
 from search.gaussian_problem import TABLE, GaussianProblem
 
 FRESH = 100_000
 """Seeds from here on judge what the seeds below have chosen."""
-PROBLEM = GaussianProblem(dimensions=3, experts=2, seed=2)
+SEEDS = 50
+PROBLEM = GaussianProblem(dimensions=2, experts=2, seed=2, steps=5)
 OBJECTIVE = FrechetObjective(PROBLEM.reference, TABLE)
 
 
@@ -26,8 +30,8 @@ class Searches:
 
     Attributes:
         optimism: value on fresh noise minus the value that was searched, of the weights found.
-        excess: the same, less what the fresh noise adds to the truly best weights. It has the same
-            mean, since their noise does not depend on what was chosen, and a fraction of the spread.
+        excess: the same, less what the fresh noise adds to the truly best weights. Its mean is the
+            same, since their noise does not depend on what was chosen, and it spreads far less.
         lost: true value of the weights found minus that of the best.
 
     """
@@ -57,21 +61,21 @@ def standard_error(values: Tensor) -> float:
 
 def test_a_searched_value_is_optimistic() -> None:
     for images in (50, 400):
-        found = searches(images, seeds=60)
+        found = searches(images, seeds=SEEDS)
         assert float(found.excess.mean()) > 4 * standard_error(found.excess)
-    few = searches(50, seeds=60).optimism
-    assert float(few.mean()) > 2 * standard_error(few)
+        plain = found.optimism - found.excess
+        assert abs(float(plain.mean())) < 3 * standard_error(plain)
 
 
 def test_optimism_and_what_the_choice_loses_shrink_as_one_over_the_images() -> None:
-    few, many = searches(50, seeds=60), searches(400, seeds=60)
+    few, many = searches(50, seeds=SEEDS), searches(400, seeds=SEEDS)
     assert 5 < float(few.lost.mean() / many.lost.mean()) < 13
     assert 5 < float(few.excess.mean() / many.excess.mean()) < 13
 
 
 def test_optimism_is_twice_what_the_choice_loses() -> None:
     """As for Takeuchi's and Akaike's criteria: once for the fit, once for the fresh noise."""
-    found = searches(400, seeds=60)
+    found = searches(400, seeds=SEEDS)
     assert 1.5 < float(found.excess.mean() / found.lost.mean()) < 2.7
 
 
@@ -81,13 +85,13 @@ def test_a_distance_of_few_images_is_too_large_on_average_by_one_over_their_numb
     truth = float(PROBLEM.population_value(weights))
     bias = []
     for images in (50, 400):
-        values = [float(PROBLEM.sample_value(weights, images, seed)) for seed in range(800)]
+        values = [float(PROBLEM.sample_value(weights, images, seed)) for seed in range(600)]
         bias.append(torch.tensor(values) - truth)
     assert float(bias[1].mean()) > 3 * standard_error(bias[1])
     assert 5 < float(bias[0].mean() / bias[1].mean()) < 13
 
 
-def spread_ratio(apart: float, seeds: int = 100, images: int = 400) -> float:
+def spread_ratio(apart: float, seeds: int = 80, images: int = 400) -> float:
     """Noise of a difference on noise of each candidate's own, over that on common noise."""
     best = torch.tensor(PROBLEM.optimum().weights)
     pair = torch.stack([best, best + apart / 2**0.5])
@@ -116,7 +120,8 @@ class Pair:
         return first - second
 
     def tables(self, images: int, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return tuple(PROBLEM.tables(each, images, seed) for each in (self.first, self.second))
+        first = PROBLEM.tables(self.first, images, seed)
+        return first, PROBLEM.tables(self.second, images, seed)
 
 
 PAIRS = [Pair((0.5, 0.5), (0.55, 0.5)), Pair((0.0, 0.0), (1.0, 0.0)), Pair((1.3, -0.4), (0.2, 0.7))]
@@ -125,24 +130,22 @@ PAIRS = [Pair((0.5, 0.5), (0.55, 0.5)), Pair((0.0, 0.0), (1.0, 0.0)), Pair((1.3,
 @pytest.mark.parametrize("pair", PAIRS)
 def test_two_paired_errors_cover_the_true_difference_as_often_as_they_should(pair: Pair) -> None:
     covered, deviations = 0, []
-    for seed in range(150):
+    for seed in range(100):
         first, second = pair.tables(400, seed)
         difference = float(OBJECTIVE.value(first) - OBJECTIVE.value(second))
         error = paired_error(OBJECTIVE, first, second)
         covered += abs(difference - pair.truth) < 1.96 * error
         deviations.append((difference - pair.truth) / error)
-    assert 0.895 <= covered / 150 <= 0.99  # binomial: 0.95 ± 3 · 0.018
+    assert covered / 100 >= 0.885  # 0.95 less 3 · 0.022
     assert float(torch.tensor(deviations).std()) == pytest.approx(1, abs=0.2)
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_the_paired_bootstraps_interval_covers_the_true_difference(pair: Pair) -> None:
-    covered = 0
-    for seed in range(60):
-        found = paired_bootstrap(OBJECTIVE, *pair.tables(200, seed), resamples=80, seed=seed)
-        assert found.low < found.difference < found.high
+def test_the_paired_bootstraps_interval_covers_the_true_difference() -> None:
+    covered, pair = 0, PAIRS[1]
+    for seed in range(40):
+        found = paired_bootstrap(OBJECTIVE, *pair.tables(200, seed), resamples=60, seed=seed)
         covered += found.low < pair.truth < found.high
-    assert covered / 60 >= 0.86  # 0.95 less 3 · 0.028
+    assert covered / 40 >= 0.84  # 0.95 less 3 · 0.034
 
 
 def test_bootstrap_and_jackknife_agree() -> None:
@@ -177,3 +180,32 @@ def same_value(
             low, high = (middle, high) if here < value else (low, middle)
         ends.append((center[0] + side * low, center[1]))
     return ends[0], ends[1]
+
+
+def best_survives(seed: int, *, common: bool) -> bool:
+    """Whether the truly best of 16 neighbours is drawn in full by a halving from 100 images."""
+    best = PROBLEM.optimum().weights
+    around = Box(tuple(w - 0.3 for w in best), tuple(w + 0.3 for w in best))
+    drawn = RandomStrategy(around, 16, batch=16, seed=seed)
+    strategy = HalvingStrategy(drawn, (100, 300), 900)
+    places: list[tuple[float, ...]] = []
+    finalists: set[tuple[float, ...]] = set()
+    while proposals := strategy.ask():
+        told = []
+        for proposal in proposals:
+            if proposal.candidate not in places:
+                places.append(proposal.candidate)
+            own = seed if common else 1000 * (seed + 1) + places.index(proposal.candidate)
+            images = proposal.images or 0
+            value = float(PROBLEM.sample_value(proposal.candidate, images, own))
+            told.append(Evaluation(proposal.candidate, images, (value,)))
+        finalists |= {each.candidate for each in told if each.images == 900}
+        strategy.tell(told)
+    return places[int(PROBLEM.population_value(places).argmin())] in finalists
+
+
+def test_halving_on_common_noise_keeps_the_best() -> None:
+    common = sum(best_survives(seed, common=True) for seed in range(20)) / 20
+    own = sum(best_survives(seed, common=False) for seed in range(20)) / 20
+    assert common >= 0.75  # 0.9 of 60, and 0.6 where every candidate has noise of its own
+    assert common > own + 0.1

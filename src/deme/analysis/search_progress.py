@@ -103,6 +103,7 @@ def draw_search_progress(axes: Axes, data: SearchProgress, *, label: str = "valu
         axes.axhline(value, color=colour, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
     best = (data.best[-1], f"best {data.best[-1]:.4g}", ACCENT)
     draw_edge_labels(axes, [*((v, f"{text} {v:.4g}", c) for v, text, c in lines), best])
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("cost, sample sets")
     axes.set_ylabel(f"{label}, lower is better")
 

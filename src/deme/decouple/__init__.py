@@ -28,7 +28,7 @@ from .projection import (
 from .snapshots import ExpertSnapshots
 from .timesteps import TimestepSampler
 from .training import train_expert
-from .validation import validation_losses
+from .validation import validation_losses, validation_table
 
 __all__ = [
     "ChannelProjection",
@@ -49,4 +49,5 @@ __all__ = [
     "restore_projections",
     "train_expert",
     "validation_losses",
+    "validation_table",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..data import ImageSource
 from ..denoisers import Denoiser
-from ..randomness import generator, noise_like_image
-from .loss import expert_loss
-from .partition import Partition, TimestepRange
+from .partition import Partition
+from .validation_draws import validation_batches
 
 
 def validation_losses(
@@ -20,52 +20,44 @@ def validation_losses(
     batch_size: int = 256,
     seed: int = 0,
 ) -> list[float]:
-    """Mean denoising loss on each range of the partition.
+    """Mean denoising loss on each range: the means of :func:`validation_table`'s columns."""
+    table = validation_table(
+        denoiser, source, partition, images=images, batch_size=batch_size, seed=seed
+    )
+    return table.double().mean(dim=0).tolist()
 
-    Images, noise and timesteps derive from ``seed`` alone, so two models' losses are paired.
-    Timesteps are spread evenly over the range, which leaves their own variance out.
+
+@torch.no_grad()
+def validation_table(
+    denoiser: Denoiser,
+    source: ImageSource,
+    partition: Partition,
+    *,
+    images: int = 512,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> Tensor:
+    """The denoising loss of each validation image on each range, float32 ``(rows, ranges)``.
+
+    Images, noise and timesteps derive from ``seed`` alone, so rows are paired between models.
 
     Args:
         denoiser: any denoiser, the routed ensemble too.
         source: the images; the first ``images`` of a seeded permutation are used.
         partition: the ranges.
-        images: how many images (fewer where the source is smaller).
+        images: how many rows (fewer where the source is smaller).
         batch_size: of the evaluation only; it does not change what is drawn.
         seed: of the permutation, the noise and the timesteps.
 
     """
-    order = torch.randperm(len(source), generator=generator(seed, "validation"))
-    indices = order[: min(images, len(source))].tolist()
-    return [_range_loss(denoiser, source, item, indices, batch_size, seed) for item in partition]
-
-
-@torch.no_grad()
-def _range_loss(
-    denoiser: Denoiser,
-    source: ImageSource,
-    timesteps: TimestepRange,
-    indices: list[int],
-    batch_size: int,
-    seed: int,
-) -> float:
-    purpose = f"validation noise {timesteps}"
-    spread = torch.linspace(timesteps.low, timesteps.high - 1, len(indices)).round().long()
-    spread = spread[torch.randperm(len(indices), generator=generator(seed, purpose))]
-    total = 0.0
-    for start in range(0, len(indices), batch_size):
-        part = indices[start : start + batch_size]
-        batch = source.batch(part)
-        x_0 = denoiser.encode(batch.images)
-        shape = tuple(x_0.shape[1:])
-        noise = torch.stack([noise_like_image(seed, index, shape, purpose) for index in part])
-        loss = expert_loss(
-            denoiser,
-            denoiser.network,
-            None,
-            x_0=x_0,
-            noise=noise.to(x_0.device),
-            t=spread[start : start + batch_size].to(x_0.device),
-            conditioning=denoiser.condition(labels=batch.labels, captions=batch.captions),
+    columns = []
+    for timesteps in partition:
+        losses = []
+        batches = validation_batches(
+            denoiser, source, timesteps, images=images, batch_size=batch_size, seed=seed
         )
-        total += float(loss.denoising) * len(x_0)
-    return total / len(indices)
+        for batch in batches:
+            output = denoiser.predict(batch.x_t, batch.t, batch.conditioning).float()
+            losses.append((output - batch.target).square().flatten(1).mean(1).cpu())
+        columns.append(torch.cat(losses))
+    return torch.stack(columns, dim=1)

@@ -26,7 +26,8 @@ class ClipPreparation:
     """Resize, centre crop, scale and normalise, as the model's own image processor does.
 
     The resize is Pillow's, along rows and then along columns, in float32 and with levels rounded
-    after each: a pixel differs from Pillow's by one level of 255 at most.
+    after each: a pixel differs from Pillow's by one level of 255 at most. (Pillow 13 begins with
+    the columns of images that are higher than wide, which moves a few levels of theirs.)
 
     Attributes:
         size: height and width after the resize, or the length of the shorter edge alone.

@@ -140,7 +140,7 @@ def _weights(run: RunFolder) -> Picture | None:
     if run.recipe is not None:
         models = run.recipe["models"]
         names = [_source_label(source) for source in models]
-        weights = [source["parameters"]["weight"] for source in models]
+        weights = [source.get("parameters", {}).get("weight", 1 / len(models)) for source in models]
     elif run.search is not None:
         names, weights = run.search["experts"], run.search["weights"]
     else:

@@ -113,9 +113,14 @@ class SearchWords:
             return "" if error is None else f"; sampling alone moves a score by ±{error:.2g}"
         noise = fresh.pretrained - before
         owed = fresh.optimism - noise
+        share = (
+            f"so {self.signed(owed)} of it is what the winner owes to being chosen"
+            if owed > 0
+            else "so none of it is owed to the choice of the winner"
+        )
         return (
             f": the pretrained model moves by {self.signed(noise)} from the one noise to the "
-            f"other, so {self.signed(owed)} of it is what the winner owes to being chosen"
+            f"other, {share}"
         )
 
     def against_pretrained(self) -> str:
@@ -149,19 +154,19 @@ class SearchWords:
     def outcome(self) -> Outcome:
         """The winner against the pretrained model.
 
-        The bootstrap's interval is of the noise that the winner was chosen on. So it counts moved
-        to where the winner is on fresh noise: to the difference measured there, or, where that is
-        not known, by the optimism.
+        The bootstrap's interval is of the noise that the winner was chosen on. So it is moved up
+        by what the winner loses of its lead on fresh noise or, where the pretrained model was not
+        scored there, by the optimism; a lead that grows moves nothing.
         """
         if self.found_nothing:
             return "level"
         if self.record.against_zero is None:
             return "unknown"
         difference, low, high = self.record.against_zero
-        fresh = self.record.fresh
-        moved = 0.0 if fresh is None else max(fresh.optimism, 0.0)
+        lost = 0.0 if self.record.fresh is None else self.record.fresh.optimism
         if self._fresh_difference is not None:
-            moved = self._fresh_difference - difference
+            lost = self._fresh_difference - difference
+        moved = max(lost, 0.0)
         if low + moved > 0:
             return "worse"
         return "better" if high + moved < 0 else "level"

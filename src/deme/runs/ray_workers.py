@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 LOCAL = "local"
+CONNECT_SECONDS = 10.0
 SHARED_SECONDS = 5.0
 """How long a network file system may take to show a new file."""
 
@@ -83,6 +85,8 @@ class RayWorkers:
 
     def close(self) -> None:
         """Ends the actors, and the connection where it was made here."""
+        if not self._actors and not self._connected:
+            return
         import ray
 
         for actor in self._actors:
@@ -104,19 +108,31 @@ class RayWorkers:
     def _open(self) -> None:
         """Connects, starts the actors and checks that they see the run's folder."""
         import ray
-        from ray.exceptions import RayActorError
 
         if self._actors:
             return
         if not ray.is_initialized():
             self._connect()
         self._actors = [self._start() for _ in range(self.count)]
-        token = self.context.store.path / "locks" / f"ray-{uuid.uuid4().hex[:8]}"
+        try:
+            self._check_folder()
+        except BaseException:
+            self.close()  # so that it is checked again
+            raise
+
+    def _check_folder(self) -> None:
+        """Whether every actor works in the folder that this process has."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        folder = self.context.store.path.resolve()
+        token = folder / "locks" / f"ray-{uuid.uuid4().hex[:8]}"
         with storage_errors(token):
             token.parent.mkdir(parents=True, exist_ok=True)
             token.touch()
         try:
-            seen = ray.get([actor.sees.remote(token.resolve()) for actor in self._actors])
+            asked = [actor.sees.remote(f"locks/{token.name}") for actor in self._actors]
+            seen = ray.get(asked)
         except RayActorError as error:
             raise ConfigError(
                 f"A worker did not start on the Ray cluster: {error}",
@@ -124,12 +140,12 @@ class RayWorkers:
             ) from error
         finally:
             remove(token)
-        blind = sorted({node for node, sees in seen if not sees})
+        blind = sorted({f"{node} (as {place})" for node, place, sees in seen if not sees})
         if blind:
             raise StorageError(
-                f"The Ray node {', '.join(blind)} does not see the run's folder "
-                f"{self.context.store.path.resolve()}",
-                fix="choose a folder with --output that all nodes share at the same path",
+                f"The run's folder {folder} is not seen on the Ray node {', '.join(blind)}",
+                fix="choose a folder with --output that all nodes share at the same path, and "
+                "install the same deme on them",
             )
 
     def _connect(self) -> None:
@@ -141,8 +157,9 @@ class RayWorkers:
             settings["include_dashboard"] = False
             settings["num_cpus"] = max(self.count, os.cpu_count() or 1)
         try:
+            _reach(self.address)
             ray.init(address=self.address, **settings)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"runtime.ray: no Ray cluster answers at {self.address!r} ({error})",
                 fix="start one with `ray start --head`, give its address, or say local",
@@ -180,14 +197,15 @@ class RayWorker:
         loaded = RunSpec.model_validate_json(spec)
         self.context = RunContext(loaded, RunStore(output, loaded), Reporter(quiet=True))
 
-    def sees(self, path: Path) -> tuple[str, bool]:
-        """The node's address, and whether a file of the driver's is there."""
+    def sees(self, name: str) -> tuple[str, str, bool]:
+        """The node's address, its path of the run's folder, and whether this file is in there."""
         import ray
 
+        path = self.context.store.path / name
         until = time.monotonic() + SHARED_SECONDS
         while not path.exists() and time.monotonic() < until:
             time.sleep(SHARED_SECONDS / 10)
-        return ray.util.get_node_ip_address(), path.exists()
+        return ray.util.get_node_ip_address(), str(self.context.store.path), path.exists()
 
     def call(self, task: Callable[[RunContext, Item], Result], item: Item) -> Result:
         """The task's result."""
@@ -210,13 +228,16 @@ class _Work:
         self.idle = list(workers._actors)
         self.running: dict[Any, tuple[int, Any]] = {}
         self.results: dict[int, Any] = {}
+        self.errors: dict[int, Exception] = {}
         self.losses = Losses(workers.context.reporter)
 
     def result(self, number: int) -> Any:
         """The result of one item, working on others meanwhile."""
-        while number not in self.results:
+        while number not in self.results and number not in self.errors:
             self._hand_out()
             self._take_in()
+        if number in self.errors:
+            raise self.errors[number]
         self._hand_out()
         return self.results[number]
 
@@ -234,13 +255,20 @@ class _Work:
         number, actor = self.running.pop(reference)
         try:
             self.results[number] = ray.get(reference)
-            self.idle.append(actor)
         except (RayActorError, OutOfMemoryError) as error:
             self.waiting.insert(0, number)
-            self.losses.count(len(self.results), error)
-            self.idle.append(self.workers.replace(actor))
-        except RayTaskError as error:
-            raise error.cause from error
+            self.losses.count(len(self.results) + len(self.errors), error)
+            actor = self.workers.replace(actor)
+        except RayTaskError as error:  # raised at its turn: which comes first is chance
+            self.errors[number] = error.cause
+        self.idle.append(actor)
+
+
+def _reach(address: str) -> None:
+    """Ray itself tries for minutes where nobody answers."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _share(count: int, units: int) -> float:

@@ -30,7 +30,6 @@ from .objectives import (
     RewardColumn,
     load_reward,
     make_objectives,
-    validation_table,
 )
 from .result import SearchResult
 from .set_store import SetStore
@@ -84,5 +83,4 @@ __all__ = [
     "prediction_quality",
     "search_weights",
     "surface_budget",
-    "validation_table",
 ]

@@ -96,6 +96,10 @@ class SearchConfig(SamplerConfig):
             raise ValueError("fresh_seed must differ from seed: it judges what seed has chosen")
         if self.pareto and self.strategy not in ("nsga2", "tpe"):
             raise ValueError(f"pareto is of nsga2 and tpe; {self.strategy} minimises one objective")
+        if self.strategy == "gradient" and (self.per != "expert" or self.parameters):
+            raise ValueError("gradient knows one weight for each expert: leave per and parameters")
+        if self.strategy == "gradient" and self.merge_method != "task_arithmetic":
+            raise ValueError("gradient knows task_arithmetic alone")
         if self.reward is None and "reward" in self.objective_names():
             raise ValueError("objective reward needs reward: module:function")
         if list(self.promotions) != sorted({*self.promotions}) or any(

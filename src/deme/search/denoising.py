@@ -17,13 +17,12 @@ from torch import Tensor
 
 from ..denoisers import Conditioning, Denoiser
 from ..merge import StateDict, TaskVector
-from ..randomness import generator, noise_like_image
 from .functional_merge import FunctionalMerge
 from .quadratic_loss import QuadraticLoss
 
 if TYPE_CHECKING:  # training's libraries are not needed here
     from ..data import ImageSource
-    from ..decouple import Partition, TimestepRange
+    from ..decouple import Partition
 
 OUTPUT_OVER_CHANGE = 100
 """About how much larger a prediction is than its change along one task vector."""
@@ -187,31 +186,17 @@ class DenoisingProblem:
         return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def _batches(self, size: int) -> Iterator[_Batch]:
-        order = torch.randperm(len(self.source), generator=generator(self.seed, "validation"))
-        indices = order[: self.images].tolist()
-        for timesteps in self.partition:
-            yield from self._range_batches(timesteps, indices, size)
+        from ..decouple.validation_draws import validation_batches
 
-    def _range_batches(
-        self, timesteps: TimestepRange, indices: list[int], size: int
-    ) -> Iterator[_Batch]:
-        denoiser, count = self.merge.denoiser, len(indices)
-        purpose = f"validation noise {timesteps}"
-        spread = torch.linspace(timesteps.low, timesteps.high - 1, count).round().long()
-        spread = spread[torch.randperm(count, generator=generator(self.seed, purpose))]
-        for start in range(0, count, size):
-            part = indices[start : start + size]
-            batch = self.source.batch(part)
-            with torch.no_grad():
-                x_0 = denoiser.encode(batch.images)
-            shape = tuple(x_0.shape[1:])
-            noises = [noise_like_image(self.seed, index, shape, purpose) for index in part]
-            noise = torch.stack(noises).to(x_0.device)
-            t = spread[start : start + size].to(x_0.device)
-            yield _Batch(
-                denoiser.schedule.add_noise(x_0, noise, t),
-                t,
-                denoiser.schedule.target(denoiser.prediction, x_0, noise, t),
-                denoiser.condition(labels=batch.labels, captions=batch.captions),
-                len(timesteps) / self.partition.num_timesteps / count,
+        for timesteps in self.partition:
+            weight = len(timesteps) / self.partition.num_timesteps / self.images
+            batches = validation_batches(
+                self.merge.denoiser,
+                self.source,
+                timesteps,
+                images=self.images,
+                batch_size=size,
+                seed=self.seed,
             )
+            for batch in batches:
+                yield _Batch(*batch, weight)

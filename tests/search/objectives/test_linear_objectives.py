@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from deme.data import MemorySource
-from deme.decouple import Partition, validation_losses
+from deme.decouple import Partition, validation_losses, validation_table
 from deme.denoisers import load_denoiser
 from deme.errors import ConfigError, DataError, ProtocolError
 from deme.search.objectives import (
@@ -13,7 +13,6 @@ from deme.search.objectives import (
     LinearObjective,
     LossObjective,
     RewardObjective,
-    validation_table,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...decouple import ExpertSnapshots
+from ...decouple import ExpertSnapshots, validation_table
 from ...denoisers import Denoiser
 from ...files import hash_value
 from ...generate import SamplerConfig
@@ -37,7 +37,6 @@ from ...search import (
     make_objectives,
     make_strategy,
     minimise_in_box,
-    validation_table,
 )
 from ..context import RunContext
 from .sampling import make_request

@@ -7,7 +7,7 @@
 :class:`KernelObjective`    ``kid`` and ``cmmd``: squared maximum mean discrepancies
 :class:`AlignmentObjective` ``clip_score``: images against the captions they were drawn for
 :class:`RewardObjective`    ``reward``: a function of the user's; :func:`load_reward`
-:class:`LossObjective`      ``loss``: the denoising loss per range; :func:`validation_table`
+:class:`LossObjective`      ``loss``: the denoising loss per range
 :class:`WeightedSum`        several with their coefficients
 :func:`make_objective`      from the configuration to one; :func:`make_objectives` for several
 ==========================  ====================================================================
@@ -18,7 +18,7 @@ from .contract import Mixture, Objective, RowWeights
 from .frechet import FrechetObjective
 from .kernel import KernelObjective
 from .linear import LinearObjective
-from .loss import LOSS_TABLE, LossObjective, validation_table
+from .loss import LOSS_TABLE, LossObjective
 from .making import make_objective, make_objectives
 from .reward import REWARD_TABLE, RewardColumn, RewardObjective, load_reward
 from .weighted_sum import WeightedSum
@@ -40,5 +40,4 @@ __all__ = [
     "load_reward",
     "make_objective",
     "make_objectives",
-    "validation_table",
 ]

@@ -27,12 +27,17 @@ class Objective(ABC):
 
     @abstractmethod
     def value(self, tables: Tables, row_weights: RowWeights | None = None) -> Tensor:
-        """The value, a float64 scalar; differentiable with respect to ``row_weights``.
+        """The value, a float64 scalar; differentiable once with respect to ``row_weights``.
+
+        It is ``inf`` where a table holds a value that is not finite, so that a search goes on.
 
         Args:
             tables: features of a candidate's images.
-            row_weights: how much each row counts; None: all alike. Bootstraps and standard errors
-                are made with it.
+            row_weights: how much each row counts; None, or a table without any: all alike.
+                Bootstraps and standard errors are made with it.
+
+        Raises:
+            DataError: a table is missing, has too few rows, or weights that do not fit it.
 
         """
 
@@ -51,7 +56,12 @@ class Mixture(ABC):
 
     @abstractmethod
     def add(self, tables: Tables) -> None:
-        """Appends a set, with as many rows as those before it."""
+        """Appends a set, with as many rows as those before it.
+
+        Raises:
+            DataError: another number of rows, or a value that is not finite.
+
+        """
 
     @abstractmethod
     def __call__(self, coefficients: Tensor) -> Tensor:

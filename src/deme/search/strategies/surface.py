@@ -28,6 +28,8 @@ APART = 1e-3
 """Points closer than this, in units of a weight, teach nothing new."""
 PLACES = 1024
 """Points among which the least known one is looked for."""
+SMALL_RADIUS = 0.1
+"""In a region so small a promise that fails is noise."""
 PATIENCE = 2
 """Rounds without a gain beyond the tolerance before the search ends early."""
 
@@ -40,12 +42,13 @@ class SurfaceStrategy(Strategy):
     candidate; it doubles when the gain came out as promised and halves when it did not. The
     anchors are the first design: zero and each expert alone fix a linear model.
 
-    A round that gains no more than noise would is idle; noise here is ``doubt`` times the standard
-    error of the difference between the best candidate and the first anchor, from their paired
-    images. After one idle round the whole box is the region for once; after two the search ends.
-    On smooth moments it finds the minimum to about 0.05 in each weight where the noise is that
-    small. The fit is global and the region is not, so what lies outside is found only where the
-    prediction over the whole box says so.
+    A round is idle that neither promised nor gained more than noise would give, which is ``doubt``
+    times the standard error of the difference between the best candidate and the round's first,
+    from their paired images: neighbours on common noise differ by little noise. A round that
+    promised and failed is not idle, since the fit has just learnt. After one idle round the whole
+    box is the region for once; after two the search ends. On smooth moments it finds the minimum to
+    about 0.05 in each weight where the noise is that small. The fit is global and the region is
+    not, so what lies outside is found only where the prediction over the whole box says so.
 
     Args:
         box: the bounds.
@@ -71,7 +74,7 @@ class SurfaceStrategy(Strategy):
         units: Sequence[float] | None = None,
         radius: float = START_RADIUS,
         tolerance: float = 1e-4,
-        doubt: float = 0.05,
+        doubt: float = 0.25,
     ) -> None:
         self.box = box
         self.units = tuple(units or (1.0,) * box.dimensions)
@@ -82,7 +85,6 @@ class SurfaceStrategy(Strategy):
         self.radius = radius
         self.tolerance = tolerance
         self.doubt = doubt
-        self.origin: Evaluation | None = None
         self.best: Evaluation | None = None
         self.asked = 0
         self.rounds = 0
@@ -90,7 +92,6 @@ class SurfaceStrategy(Strategy):
 
     def begin(self, anchors: Sequence[Evaluation]) -> None:
         """The first design."""
-        self.origin = anchors[0] if anchors and math.isfinite(anchors[0].value) else None
         self._learn(anchors)
 
     def ask(self) -> list[Proposal]:
@@ -117,7 +118,9 @@ class SurfaceStrategy(Strategy):
         if before is not None and "predicted" in first.notes:
             promised = before.value - float(first.notes["predicted"])
             gained = before.value - min(item.value for item in evaluations)
-            self.idle = self.idle + 1 if gained <= self._little(before) else 0
+            little = self._little(before, first)
+            sure = promised <= 2 * little or self.radius <= SMALL_RADIUS
+            self.idle = self.idle + 1 if gained <= little and sure else 0
             self._adapt(promised, before.value - first.value)
         self._learn(evaluations)
 
@@ -133,12 +136,12 @@ class SurfaceStrategy(Strategy):
             ):
                 self.best = evaluation
 
-    def _little(self, best: Evaluation) -> float:
-        """A gain that is none."""
+    def _little(self, best: Evaluation, other: Evaluation) -> float:
+        """A gain that is none: within the noise between these two, or a rounding of the value."""
         share = self.tolerance * abs(best.value)
-        if self.origin is None or best.candidate == self.origin.candidate:
+        if not math.isfinite(other.value):
             return share
-        error = paired_error(self.surface.objective, best.tables, self.origin.tables)
+        error = paired_error(self.surface.objective, best.tables, other.tables)
         return max(share, self.doubt * error)
 
     def _adapt(self, promised: float, came: float) -> None:
