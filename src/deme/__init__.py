@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     )
     from .metrics import FeatureStatistics, FrechetReference, load_detector
     from .runs import RunSpec, load_spec, run_job
-    from .search import Box, MomentSurface, Strategy, SurfaceStrategy, search_weights
+    from .search import (
+        Box,
+        Evaluation,
+        FrechetObjective,
+        MomentSurface,
+        Strategy,
+        SurfaceStrategy,
+        search_weights,
+    )
 
 __version__ = "0.1.0"
 
@@ -72,7 +80,15 @@ _HOMES = {
     ),
     "metrics": ("FeatureStatistics", "FrechetReference", "load_detector"),
     "runs": ("RunSpec", "load_spec", "run_job"),
-    "search": ("Box", "MomentSurface", "Strategy", "SurfaceStrategy", "search_weights"),
+    "search": (
+        "Box",
+        "Evaluation",
+        "FrechetObjective",
+        "MomentSurface",
+        "Strategy",
+        "SurfaceStrategy",
+        "search_weights",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _HOMES.items() for name in names}
 
@@ -83,7 +99,9 @@ __all__ = [
     "DecoupleConfig",
     "DemeError",
     "Denoiser",
+    "Evaluation",
     "FeatureStatistics",
+    "FrechetObjective",
     "FrechetReference",
     "ImageRequest",
     "ImageSource",

@@ -6,19 +6,22 @@ import contextlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import optuna
 import pytest
 
 from deme.errors import TrainingError
 from deme.files import hash_tree
 from deme.runs.workers import PARENT_CHECK_SECONDS, Workers
+from deme.search.study import quiet_optuna
 from integration.tiny_run import context_of
 from integration.toy_tasks import (
     WORKERS,
@@ -26,6 +29,7 @@ from integration.toy_tasks import (
     notes,
     search_alone,
     search_side_by_side,
+    tiny_stage,
     toy_search,
     values_of,
 )
@@ -34,11 +38,11 @@ from search.toy_search import toy_study
 KILLS = 10
 
 
-def start(folder: Path) -> BaseProcess:
-    """The driver in a process of its own, forked from one that has imported everything."""
+def start(task: Callable[..., None], *words: object) -> BaseProcess:
+    """A driver in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["optuna.storages._rdb.storage", "integration.toy_tasks"])
-    process = context.Process(target=search_side_by_side, args=(folder,))
+    process = context.Process(target=task, args=words)
     process.start()
     return process
 
@@ -48,6 +52,13 @@ def let_it_note(process: BaseProcess, folder: Path, more: int) -> None:
     wanted = len(notes(folder)) + more
     while process.is_alive() and len(notes(folder)) < wanted:
         time.sleep(0.005)
+
+
+def kill(process: BaseProcess) -> None:
+    """Kills the process unless it has ended."""
+    if process.exitcode is None and process.pid is not None:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
 
 
 def contents(folder: Path) -> tuple[object, str]:
@@ -86,16 +97,14 @@ def test_ten_kills_of_the_driver_change_nothing(
     killed = finished = kills_here = 0
     while killed < KILLS or kills_here:  # the last one is run to its end
         folder = tmp_path / f"killed-{finished}"
-        process = start(folder)
+        process = start(search_side_by_side, folder)
         if killed < KILLS:
             let_it_note(process, folder, moments.randrange(4))
             process.join(timeout=moments.uniform(0, 0.1))
         else:
             process.join(timeout=300)
-        if process.exitcode is None and process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            time.sleep(2 * PARENT_CHECK_SECONDS)  # its workers end
+        kill(process)
+        time.sleep(2 * PARENT_CHECK_SECONDS)  # its workers end
         if process.exitcode == -signal.SIGKILL:
             killed += 1
             kills_here += 1
@@ -143,7 +152,7 @@ def test_ten_kills_of_workers_change_nothing(tmp_path: Path, expected: tuple[obj
     for number in range(KILLS):
         context = context_of(tmp_path / str(number), f"runtime.workers={WORKERS}")
         folder = context.store.path
-        workers = context.workers
+        workers = Workers(context, WORKERS)
         with killer(workers, folder, moments) as kills:
             result = None
             while result is None:
@@ -157,3 +166,63 @@ def test_ten_kills_of_workers_change_nothing(tmp_path: Path, expected: tuple[obj
         if killed >= KILLS:
             break
     assert killed >= KILLS
+
+
+def finish(task: Callable[..., None], *words: object) -> None:
+    """Runs a driver to its end."""
+    process = start(task, *words)
+    process.join(timeout=300)
+    assert process.exitcode == 0
+
+
+def drawn(output: Path) -> dict[str, int]:
+    """The sets of a run's search, and when each was written."""
+    return {
+        f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns
+        for path in output.glob("*/search/features-*/*.safetensors")
+    }
+
+
+def searched(output: Path) -> tuple[bytes, list[str], list[object]]:
+    """A run's search result, its features and its study without times."""
+    (folder,) = output.glob("digits-*/search")
+    with quiet_optuna():
+        (study,) = optuna.study.get_all_study_names(f"sqlite:///{folder / 'study.db'}")
+        loaded = optuna.load_study(study_name=study, storage=f"sqlite:///{folder / 'study.db'}")
+    trials = [(study, trial.number, trial.params, trial.values) for trial in loaded.trials]
+    features = [hash_tree(path) for path in sorted(folder.glob("features-*"))]
+    return (folder / "result.json").read_bytes(), features, [*trials]
+
+
+@pytest.mark.slow
+def test_ten_kills_of_a_runs_search_change_nothing(tmp_path: Path) -> None:
+    trained, whole = tmp_path / "trained", tmp_path / "whole"
+    finish(tiny_stage, trained, "experts")
+    shutil.copytree(trained, whole)
+    finish(tiny_stage, whole, "search")
+    moments = random.Random(20_28)
+    moments_hit: set[int] = set()
+    killed = finished = 0
+    while killed < KILLS:
+        output = tmp_path / f"killed-{finished}"
+        if not output.exists():
+            shutil.copytree(trained, output)
+        before = drawn(output)
+        process = start(tiny_stage, output, "search")
+        wanted = len(before) + moments.randrange(3)
+        while process.is_alive() and len(drawn(output)) < wanted:
+            time.sleep(0.005)
+        process.join(timeout=moments.uniform(0, 0.3))
+        kill(process)
+        assert before.items() <= drawn(output).items()  # none was written again
+        moments_hit.add(len(drawn(output)))
+        if process.exitcode == -signal.SIGKILL:
+            killed += 1
+        else:
+            assert process.exitcode == 0 and searched(output) == searched(whole)
+            finished += 1
+    assert len(moments_hit) >= 3
+    before = drawn(output)
+    finish(tiny_stage, output, "search")
+    assert before.items() <= drawn(output).items()
+    assert searched(output) == searched(whole)

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from deme.runs import RunContext
+import torch
+
+from deme.runs import RunContext, run_job
 from deme.runs.workers import _end_with_parent
 from deme.search.evaluation import Proposal, Tables
 from deme.search.loop import SearchResult, search_weights
 from deme.search.measuring import Measurement, measure
 from deme.search.set_store import SetStore
 from deme.search.space import Candidate
+from integration.tiny_run import context_of
 from search.toy_search import (
     ANCHORS,
     IMAGES,
@@ -105,6 +108,12 @@ def search_side_by_side(folder: Path) -> None:
 
 def values_of(result: SearchResult) -> list[tuple[Candidate, int, tuple[float, ...]]]:
     return [(item.candidate, item.images, item.values) for item in result.evaluations]
+
+
+def tiny_stage(output: Path, stage: str) -> None:
+    """One stage of the tiny run, as ``deme`` does it."""
+    torch.set_num_threads(1)
+    run_job(context_of(output), [stage])
 
 
 # tasks
