@@ -22,29 +22,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+from prediction import POSITIVE, SIGNED, quality
 from search_bank import HELD_OUT_SEEDS, SEARCH_SEED, Bank, Drawer, train
 
 from deme.search import (
-    Candidate,
     Evaluation,
-    MomentSurface,
     Proposal,
     ScaledAnchors,
     SearchConfig,
     Strategy,
     SurfaceStrategy,
     make_strategy,
-    prediction_quality,
 )
 from deme.search.strategies import full_grid_size, grid_size
 
 GENERIC = ("coordinate", "gp", "tpe", "cmaes", "evolution", "sobol", "random")
-POSITIVE, SIGNED = (0.0, 1.0), (-1.5, 1.5)
 LEVELS, FINER_STEP = 5, 0.1
 BUDGET = 35
 """A twentieth of the coarse-to-fine grid at N = 4: the most that others may spend."""
-HELD_OUT_POINTS = 50
 QUICK = ["decouple.steps=250"]
 GRID_RUN = (2, 4)
 Result = dict[str, Any]
@@ -129,52 +124,6 @@ def own_time(race: Race, bounds: tuple[float, float]) -> float:
     return time.perf_counter() - started
 
 
-def prediction(race: Race, bounds: tuple[float, float]) -> Result:
-    """How well the first designs predict random weights in the bounds."""
-    bank = race.bank
-    count = len(bank.experts)
-    draws = torch.Generator().manual_seed(11)
-    low, high = bounds
-    points = low + (high - low) * torch.rand(HELD_OUT_POINTS, count, generator=draws).double()
-    candidates = [tuple(round(x, 6) for x in point) for point in points.tolist()]
-    race.drawer.draw(candidates, [SEARCH_SEED])
-    real = [bank.evaluation(Proposal(candidate)).value for candidate in candidates]
-    design = [bank.evaluation(Proposal(anchor)) for anchor in race.anchors[: count + 1]]
-    found: Result = {"linear": {"points": len(design), **_quality(bank, design, candidates, real)}}
-    wanted = (count + 1) * (count + 2) // 2
-    design = spread_design(race, bounds, wanted)
-    found["quadratic"] = {"points": len(design), **_quality(bank, design, candidates, real)}
-    return found
-
-
-def spread_design(race: Race, bounds: tuple[float, float], count: int) -> list[Evaluation]:
-    """The anchors and then, one by one, where the fit knows least."""
-    bank = race.bank
-    surface = MomentSurface(bank.objective, bank.space.units)
-    for anchor in race.anchors:
-        surface.add(bank.evaluation(Proposal(anchor)))
-    engine = torch.quasirandom.SobolEngine(len(bank.experts), scramble=True, seed=5)
-    pool = bounds[0] + (bounds[1] - bounds[0]) * engine.draw(1024, dtype=torch.float64)
-    chosen: list[Candidate] = []
-    while len(race.anchors) + len(chosen) < count:
-        known = torch.tensor([*race.anchors, *chosen], dtype=torch.float64)
-        variance = surface.smoother.knowing(known[len(race.anchors) :]).variance(pool)
-        chosen.append(tuple(round(x, 6) for x in pool[int(variance.argmax())].tolist()))
-    race.drawer.draw(chosen, [SEARCH_SEED])
-    return [*surface.evaluations, *(bank.evaluation(Proposal(item)) for item in chosen)]
-
-
-def _quality(
-    bank: Bank, design: list[Evaluation], candidates: list[Candidate], real: list[float]
-) -> Result:
-    surface = MomentSurface(bank.objective, bank.space.units)
-    for evaluation in design:
-        surface.add(evaluation)
-    with torch.no_grad():
-        predicted = surface.predict(torch.tensor(candidates, dtype=torch.float64)).tolist()
-    return prediction_quality(list(zip(predicted, real, strict=True)))
-
-
 def compare(
     race: Race, strategies: list[str], signed: list[str], say: Callable[[str], None]
 ) -> Result:
@@ -249,8 +198,10 @@ def headline(result: Result) -> Result:
         "evaluations_over_coarse_to_fine": spent / result["coarse_to_fine"],
         "reached_grid": needed is not None,
         "held_out_minus_grid": signed["held_out_minus_grid"],
-        "rank_correlation": result["prediction"]["linear"]["rank_correlation"],
-        "rank_correlation_quadratic": result["prediction"]["quadratic"]["rank_correlation"],
+        "rank_correlation": result["prediction"]["linear"]["moments"]["rank_correlation"],
+        "rank_correlation_quadratic": result["prediction"]["quadratic"]["moments"][
+            "rank_correlation"
+        ],
     }
 
 
@@ -280,8 +231,8 @@ def main() -> None:
             names = ["surface", *([] if args.quick else args.strategy or GENERIC)]
             signed = names if args.signed else ["surface"]
             result = compare(race, names, signed, lambda text: print(text, file=sys.stderr))
-            result["prediction"] = prediction(race, POSITIVE)
-            result["prediction_signed"] = prediction(race, SIGNED)
+            result["prediction"] = quality(bank, drawer, POSITIVE, bank.images)
+            result["prediction_signed"] = quality(bank, drawer, SIGNED, bank.images)
             result["seconds_per_set"] = seconds_per_set(bank)
             result["surface_own_seconds"] = own_time(race, SIGNED)
         found[str(ranges)] = {**headline(result), **result}
@@ -308,10 +259,11 @@ def show(found: Result) -> None:
                 f"{row['held_out']:.2f} | {reached or '–'} | {difference} |"
             )
         for title in ("prediction", "prediction_signed"):
-            for design, quality in result[title].items():
+            for design, found_there in result[title].items():
+                moments = found_there["moments"]
                 print(
-                    f"{title} {design}, {quality['points']} points: rank "
-                    f"{quality['rank_correlation']:.3f}, RMSE {quality['rmse']:.2f}"
+                    f"{title} {design}, {found_there['points']} points: rank "
+                    f"{moments['rank_correlation']:.3f}, RMSE {moments['rmse']:.2f}"
                 )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deme.files import hash_value
 from deme.merge import InPlaceMerger
+from deme.merge.places import places_of
 from deme.runs import RunContext, RunStore, load_spec
 from deme.runs.job import run_job
 from deme.runs.progress import Reporter
@@ -30,11 +31,12 @@ from deme.search import (
     Proposal,
     SetStore,
 )
+from deme.search.merge_space import block_groups
 
 SEARCH_SEED = 1000
 HELD_OUT_SEEDS = (2000, 2001, 2002, 2003, 2004)
-Task = tuple[Path, int, int, Candidate, int]
-"""Run folder, sampler steps, images, candidate, noise seed."""
+Task = tuple[Path, int, int, bool, Candidate, int]
+"""Run folder, sampler steps, images, whether blocks have weights, candidate, noise seed."""
 
 
 def train(output: Path, ranges: int, overrides: Sequence[str]) -> Path:
@@ -52,10 +54,11 @@ class Bank:
         folder: of a run whose experts are finished.
         steps: sampler steps.
         images: in a set.
+        blocks: whether each block of the network has weights of its own.
 
     """
 
-    def __init__(self, folder: Path, steps: int, images: int) -> None:
+    def __init__(self, folder: Path, steps: int, images: int, blocks: bool = False) -> None:
         torch.set_num_threads(1)
         overrides = [
             "runtime.workers=1",
@@ -69,12 +72,17 @@ class Bank:
         self.context = RunContext(spec, store, Reporter(quiet=True))
         self.folder, self.steps, self.images = folder, steps, images
         self.experts = tuple(expert.name for expert in self.context.experts)
-        self.space = MergeSpace(self.experts, (-1.5, 1.5))
+        places = places_of("unet", self.context.base) if blocks else {}
+        self.blocks = blocks
+        self.space = MergeSpace(
+            self.experts, (-1.5, 1.5), groups=block_groups(places) if blocks else ()
+        )
         self.detector = self.context.detectors[0]
         self.reference = self.context.references[self.detector.name]
         name = self.detector.name
         self.objective = FrechetObjective(self.reference.search, name)
         self.judge = FrechetObjective(self.reference.evaluation, name)
+        self.seed = SEARCH_SEED
 
     @cache  # noqa: B019  # one bank a process
     def evaluator(self, seed: int) -> MergeEvaluator:
@@ -89,7 +97,8 @@ class Bank:
     def sets(self, seed: int) -> SetStore:
         """Where the sets of one noise seed are kept."""
         key = hash_value([self.context.base_digest, self.experts, self.steps, self.images, seed])
-        return SetStore(self.folder / "bank" / f"{self.steps}-{self.images}-{seed}", key)
+        kind = "-blocks" if self.blocks else ""
+        return SetStore(self.folder / "bank" / f"{self.steps}-{self.images}-{seed}{kind}", key)
 
     def drawn(self, candidate: Candidate, seed: int) -> Tensor:
         """A set's features ``(images, D)``, drawn where it is not there."""
@@ -133,14 +142,14 @@ class Drawer:
         """Sees to it that these sets are on disk."""
         bank = self.bank
         tasks: list[Task] = [
-            (bank.folder, bank.steps, bank.images, candidate, seed)
+            (bank.folder, bank.steps, bank.images, bank.blocks, candidate, seed)
             for candidate in dict.fromkeys(candidates)
             for seed in seeds
             if bank.sets(seed).have(candidate) < bank.images
         ]
         if self._pool is None:
             for task in tasks:
-                bank.drawn(task[3], task[4])
+                bank.drawn(*task[-2:])
         else:
             for _ in self._pool.imap_unordered(_draw, tasks):
                 pass
@@ -156,10 +165,9 @@ class Drawer:
 
 
 @cache
-def _bank(folder: Path, steps: int, images: int) -> Bank:
-    return Bank(folder, steps, images)
+def _bank(folder: Path, steps: int, images: int, blocks: bool) -> Bank:
+    return Bank(folder, steps, images, blocks)
 
 
 def _draw(task: Task) -> None:
-    folder, steps, images, candidate, seed = task
-    _bank(folder, steps, images).drawn(candidate, seed)
+    _bank(*task[:4]).drawn(*task[4:])

@@ -45,7 +45,7 @@ def result_of(output: Path) -> tuple[str, bytes]:
 def what_is_there(output: Path) -> frozenset[str]:
     """The finished artifacts of a run that may have been cut anywhere."""
     folders = list(output.glob("digits-*"))
-    names = ("experts", "joint", "search/journal.jsonl", "merged", "evaluation", "metrics.json")
+    names = ("experts", "joint", "search/study.db", "merged", "evaluation", "metrics.json")
     return frozenset(name for name in names if folders and (folders[0] / name).exists())
 
 

@@ -59,10 +59,6 @@ def refuse(context: RunContext, number: int) -> int:
     raise ConfigError(f"not {number}", choices=["1", "2"], given="3")
 
 
-def die(context: RunContext, number: int) -> int:
-    os._exit(9)
-
-
 def arguments(*overrides: str) -> list[str]:
     """The same overrides for the command line."""
     return [part for override in (*TINY, *overrides) for part in ("--set", override)]

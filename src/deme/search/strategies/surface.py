@@ -74,7 +74,7 @@ class SurfaceStrategy(Strategy):
         units: Sequence[float] | None = None,
         radius: float = START_RADIUS,
         tolerance: float = 1e-4,
-        doubt: float = 0.25,
+        doubt: float = 0.1,
     ) -> None:
         self.box = box
         self.units = tuple(units or (1.0,) * box.dimensions)
