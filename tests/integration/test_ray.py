@@ -126,9 +126,15 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, address: str)
         list(workers.map(process_number, [1]))
 
 
-def test_an_actor_opens_the_run_that_the_driver_has(tmp_path: Path) -> None:
+def test_an_actor_opens_the_run_that_the_driver_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = context_of(tmp_path)
-    actor = RayWorker(context.spec.model_dump_json(), tmp_path)
+    here = tmp_path / "where relative paths start"
+    here.mkdir()
+    monkeypatch.chdir(tmp_path)  # and back at the end
+    actor = RayWorker(context.spec.model_dump_json(), tmp_path, here)
+    assert Path.cwd() == here
     assert actor.context.store.path == context.store.path
     assert actor.context.spec == context.spec
     assert actor.call(process_number, 3) == (3, os.getpid())

@@ -113,6 +113,7 @@ def test_a_snapshot_of_each_expert_is_chosen(trained: Path, tmp_path: Path) -> N
         ("search.strategy=gradient", "evaluate.validation_images=32"),
         ("search.strategy=gp",),
         ("search.strategy=cmaes", "search.promotions=[16]", "search.evaluations=8"),
+        ("search.promotions=[16]", "search.per=block", "search.evaluations=2"),
     ],
     ids=lambda overrides: overrides[0].removeprefix("search."),
 )

@@ -172,7 +172,7 @@ def test_no_training_record_at_all_is_said(write_run: RunWriter) -> None:
     shutil.rmtree(run / "experts")
     assert "Joint finetuning: denoising loss" in read(run).text
     shutil.rmtree(run / "joint")
-    assert "no training.json in experts/ or joint/ yet" in read(run).text
+    assert "no training.json in experts/ or joint/ holds losses" in read(run).text
 
 
 def test_one_arms_images_that_are_missing_are_named(write_run: RunWriter) -> None:

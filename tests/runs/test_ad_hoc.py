@@ -115,6 +115,7 @@ def test_experts_of_a_specification_are_named_and_a_name_is_kept() -> None:
     [
         ([], "names none"),
         ([{"path": "a"}, {"path": "a", "max_timestep": 5}], "path a"),
+        ([{"path": "a"}, {"path": "./a"}], "path ./a"),
         ([{"path": "a", "name": "x"}, {"path": "b", "name": "X"}], "name X"),
         ([{"path": "a", "name": "merged"}], "arm"),
         ([{"path": "a", "name": "x/y"}], "folder name"),

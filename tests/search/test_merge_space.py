@@ -6,6 +6,7 @@ from deme.merge.places import places_of
 from deme.merge.settings import resolve_number
 from deme.search import MergeSpace, SearchConfig
 from deme.search.merge_space import block_groups
+from deme.search.set_store import rounded
 
 NAMES = [
     "conv_in.weight",
@@ -130,6 +131,7 @@ def test_no_expert_is_no_space() -> None:
         ({"promotions": [5000]}, "promotions must increase"),
         ({"parameters": {"density": [0.9, 0.1]}}, "low < high"),
         ({"bounds": [1, 0]}, "low < high"),
+        ({"strategy": "gradient", "snapshots": True}, "gradient knows one weight"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(wrong: dict[str, object], message: str) -> None:
@@ -147,3 +149,30 @@ def test_snapshots_have_a_step_and_a_width_for_each_expert() -> None:
     assert point.snapshots == ((300.0, 0.05), (900.0, 0.2))
     assert found.anchors()["uniform"] == (0.5, 0.5, 1000.0, 0.1, 1000.0, 0.1)
     assert space().at((1.0, 0.5)).snapshots == ()
+
+
+def test_blocks_and_snapshots_are_searched_together() -> None:
+    config = parse_config(SearchConfig, {"snapshots": True, "per": "block"})
+    found = MergeSpace.of(config, ["low", "high"], PLACES, (250.0, 1000.0))
+    coarse = found.coarse()
+    assert len(coarse.axes) == 6
+    for anchor in coarse.anchors().values():
+        point = found.at(found.lifted(anchor))
+        assert point.snapshots == coarse.at(anchor).snapshots
+        assert found.lifted(anchor) in found.anchors().values()
+
+
+def test_anchors_are_named_as_evaluations_are() -> None:
+    """Bounds with more digits than candidates keep would hide the anchors from the result."""
+    found = space(merge_method="ties", parameters={"density": [0.1, 1 / 3]})
+    for anchor in found.anchors().values():
+        assert anchor == rounded(anchor)
+
+
+def test_an_expert_called_as_a_searched_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match="density is the name of an expert and of a parameter"):
+        MergeSpace.of(
+            parse_config(SearchConfig, {"parameters": {"density": [0.1, 0.9]}}),
+            ["density", "high"],
+            PLACES,
+        )

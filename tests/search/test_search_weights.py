@@ -15,6 +15,7 @@ from deme.search.evaluation import Evaluation, Proposal
 from deme.search.loop import SearchResult
 from deme.search.measuring import Measurement
 from deme.search.result import pareto_front
+from deme.search.space import Box
 from search.toy_search import (
     ANCHORS,
     IMAGES,
@@ -209,3 +210,45 @@ def test_an_evaluation_too_few_is_an_error(tmp_path: Path) -> None:
             images=IMAGES,
             anchors=ANCHORS,
         )
+
+
+class Thinker(RoundsStrategy):
+    """Notes how many threads it thinks in."""
+
+    def __init__(self, *rounds: list[Proposal]) -> None:
+        super().__init__(*rounds)
+        self.threads: list[int] = []
+
+    def ask(self) -> list[Proposal]:
+        self.threads.append(torch.get_num_threads())
+        return super().ask()
+
+
+def test_strategies_think_in_one_thread_whatever_the_images_are_drawn_with(tmp_path: Path) -> None:
+    """So a search that is resumed with other threads asks for the same again."""
+    drawn_with = []
+
+    class Noting(Painter):
+        def __call__(self, candidate: tuple[float, ...], rows: range) -> dict[str, torch.Tensor]:
+            drawn_with.append(torch.get_num_threads())
+            return dict(super().__call__(candidate, rows))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        strategy = Thinker([Proposal((0.5, 0.5))])
+        run_toy(tmp_path, Noting(), strategy)
+    finally:
+        torch.set_num_threads(before)
+    assert {*strategy.threads} == {1} and {*drawn_with} == {2}
+
+
+def test_an_anchor_beyond_the_bounds_does_not_win(tmp_path: Path) -> None:
+    free = run_toy(tmp_path / "free", Painter(), RoundsStrategy([Proposal((0.3, 0.3))]))
+    (x, y), inside = free.best.candidate, Box((0.2, 0.2), (0.4, 0.4))
+    assert inside.clip((x, y)) != (x, y)
+    bound = run_toy(
+        tmp_path / "bound", Painter(), RoundsStrategy([Proposal((0.3, 0.3))]), box=inside
+    )
+    assert bound.best.candidate == (0.3, 0.3)
+    assert [item.value for item in bound.evaluations] == [item.value for item in free.evaluations]

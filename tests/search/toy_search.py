@@ -13,7 +13,7 @@ from deme.search.loop import SearchResult, search_weights
 from deme.search.measuring import Measurement, measure
 from deme.search.objectives.contract import Mixture, Objective, RowWeights
 from deme.search.set_store import SetStore
-from deme.search.space import Candidate
+from deme.search.space import Box, Candidate
 from deme.search.strategy import Strategy
 from deme.search.study import Study
 
@@ -131,6 +131,7 @@ def run_toy(
     key: str = "key",
     objectives: Sequence[Objective] = (MeanObjective(),),
     on_progress: Callable[[float, float, float], None] | None = None,
+    box: Box | None = None,
 ) -> SearchResult:
     """A whole search in this process."""
     sets = SetStore(folder / "features", key)
@@ -147,5 +148,6 @@ def run_toy(
         sets=sets,
         images=IMAGES,
         anchors=ANCHORS,
+        box=box,
         on_progress=on_progress,
     )

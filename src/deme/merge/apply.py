@@ -46,15 +46,28 @@ def merge_weights(
     """
     _require_same_layout(base, vectors)
     places = places_of(component, base)
-    return _merge(base, vectors, _bind(method, weights, parameters, len(vectors)), places)
+    return _merge(base, vectors, bind_in_memory(method, weights, parameters, len(vectors)), places)
 
 
-def _bind(
+def bind_in_memory(
     method: str,
     weights: Sequence[Setting],
     parameters: Mapping[str, Setting] | None,
     experts: int,
 ) -> BoundMethod:
+    """A merge method with its settings, as far as it works on weights in memory alone.
+
+    Args:
+        method: name of a registered merge method.
+        weights: ``w_i``, one for each expert.
+        parameters: what the method takes beside.
+        experts: how many there are.
+
+    Raises:
+        ConfigError: unknown method, unknown parameter, a wrong number of weights, or a method that
+            reads statistics from files.
+
+    """
     if experts != len(weights):
         raise ConfigError(f"{experts} task vectors need {experts} weights, not {len(weights)}")
     bound = BoundMethod.with_weights(method, weights, parameters)
@@ -135,7 +148,7 @@ class InPlaceMerger:
 
         """
         both = {**self.parameters, **(parameters or {})}
-        bound = _bind(self.method, weights, both, len(self.vectors))
+        bound = bind_in_memory(self.method, weights, both, len(self.vectors))
         merged = _merge(self.base, self.vectors, bound, self.places)
         self.denoiser.load_weights(merged)
         return self.denoiser

@@ -56,7 +56,7 @@ SECTIONS = (
         "Training",
         "Training",
         lambda page: page.losses,
-        "The loss curves: there is no training.json in experts/ or joint/ yet.",
+        "The loss curves: no training.json in experts/ or joint/ holds losses.",
     ),
     Section(
         "validation",

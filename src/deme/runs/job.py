@@ -12,6 +12,7 @@ from .environment import describe_environment
 from .stages.evaluate import evaluate
 from .stages.merge import write_merged
 from .stages.search import find_weights
+from .stages.search_check import require_possible_search
 from .stages.train import train_all, train_experts
 from .stages.validate import validate
 
@@ -55,6 +56,8 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
     with store.lock():
         store.sweep()
         write_json(store.path / "environment.json", describe_environment(context))
+        if "search" in chosen:
+            require_possible_search(context)
         try:
             for name in chosen:
                 started = time.perf_counter()

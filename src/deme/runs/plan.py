@@ -17,6 +17,7 @@ from ..files import free_bytes
 from ..generate import ImageRequest, generate_images
 from .context import RunContext
 from .stages.search_bench import expected_evaluations
+from .stages.search_check import require_possible_search
 from .stages.train import expert_job
 
 PROBE_STEPS = 3
@@ -46,6 +47,7 @@ def plan(context: RunContext, output: Path) -> Plan:
 
     """
     spec = context.spec
+    require_possible_search(context)
     experts = len(context.experts)
     parameters = context.denoiser.num_parameters()
     step = 0.0 if spec.experts is not None else _seconds_per_step(context)

@@ -6,6 +6,7 @@ every node must see at the same path, or plain numbers.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -177,7 +178,7 @@ class RayWorkers:
         }
         spec = self.context.spec.model_dump_json()
         output = self.context.store.path.parent.resolve()
-        return ray.remote(RayWorker).options(**share).remote(spec, output)
+        return ray.remote(RayWorker).options(**share).remote(spec, output, Path.cwd())
 
 
 class RayWorker:
@@ -186,14 +187,18 @@ class RayWorker:
     Args:
         spec: the run's configuration as JSON.
         output: the folder that holds runs, at the same path on every node.
+        here: the folder that relative paths of the configuration start from, the driver's own;
+            where a node lacks it, such paths cannot be found there.
 
     """
 
-    def __init__(self, spec: str, output: Path) -> None:
+    def __init__(self, spec: str, output: Path, here: Path) -> None:
         from .context import RunContext
         from .spec import RunSpec
         from .store import RunStore
 
+        with contextlib.suppress(OSError):
+            os.chdir(here)  # an actor starts where its node was started
         loaded = RunSpec.model_validate_json(spec)
         self.context = RunContext(loaded, RunStore(output, loaded), Reporter(quiet=True))
 

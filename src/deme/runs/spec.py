@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -38,10 +39,12 @@ class ExternalExpert(Config):
     """A pipeline's or component's folder, a file of weights, a LoRA or one of its relatives, an
     expert that `deme compress` wrote, or a hub id."""
     min_timestep: int | None = Field(default=None, ge=0)
-    """First timestep of the range it was trained on; None: what its files note, or else 0."""
+    """First timestep of the range it was trained on; None: 0, or what its files note where
+    max_timestep is None too."""
     max_timestep: int | None = Field(default=None, ge=1)
-    """The range's end, not included; None: what its files note, or else the model's T. Ranges of
-    several experts may overlap and leave gaps: then there is no routed ensemble to compare with."""
+    """The range's end, not included; None: the model's T, or what its files note where min_timestep
+    is None too. Ranges of several experts may overlap and leave gaps: then there is no routed
+    ensemble to compare with."""
     name: str | None = None
     """What the run calls it; None: as its file or folder is called."""
 
@@ -119,10 +122,13 @@ def _folder_name(value: str) -> str:
 
 
 def _require_different(key: str, values: list[str]) -> None:
-    """Checks that no two experts share a path or a name; letter case is none of a name's."""
+    """Checks that no two experts share a path or a name.
+
+    ``a`` and ``./a`` are one path; names that differ in letter case alone are one name.
+    """
     seen: set[str] = set()
     for value in values:
-        folded = value.casefold() if key == "name" else value
+        folded = value.casefold() if key == "name" else os.path.normpath(value)
         if folded in seen:
             raise ValueError(f"the {key} {value} is given to two experts")
         seen.add(folded)
@@ -212,10 +218,11 @@ class RunSpec(Config):
 
     @model_validator(mode="after")
     def _snapshots_are_kept_before_they_are_searched(self) -> RunSpec:
-        if self.search.snapshots and (self.experts is not None or self.decouple.snapshots < 2):
+        kept = self.decouple.snapshot_schedule().steps
+        if self.search.snapshots and (self.experts is not None or len(kept) < 3):
             raise ValueError(
-                "search.snapshots needs experts that are trained here with decouple.snapshots of "
-                "at least 2"
+                "search.snapshots needs experts that are trained here, with decouple.snapshots of "
+                "at least 3: steps are searched from the second to the last"
             )
         return self
 

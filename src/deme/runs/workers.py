@@ -116,16 +116,17 @@ class Workers:
         if self._pool is None:
             spawn = multiprocessing.get_context("spawn")
             self._messages = spawn.Queue()
-            numbers = spawn.Queue()
+            devices_left = spawn.Queue()
+            devices = visible_devices()
             for number in range(self.count):
-                numbers.put(number)
+                devices_left.put(devices[number % len(devices)] if devices else "")
             spec = self.context.spec.model_dump_json()
             output = self.context.store.path.parent
             self._pool = ProcessPoolExecutor(
                 self.count,
                 mp_context=spawn,
                 initializer=_start_worker,
-                initargs=(spec, output, self.count, numbers, self._messages, os.getpid()),
+                initargs=(spec, output, self.count, devices_left, self._messages, os.getpid()),
             )
         return self._pool
 
@@ -180,13 +181,21 @@ def _was_lost(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
+def visible_devices() -> list[str]:
+    """The CUDA devices that this process may use, by the names that its children know."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
 def _start_worker(
-    spec: str, output: Path, count: int, numbers: Any, messages: Any, parent: int
+    spec: str, output: Path, count: int, devices_left: Any, messages: Any, parent: int
 ) -> None:
     """Opens the run in a new process, on its share of the machine's devices and threads."""
-    number = numbers.get()
-    if torch.cuda.is_available():
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number % torch.cuda.device_count())
+    device = devices_left.get()
+    if device:  # before anything asks CUDA what there is: it looks once
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
     from .context import RunContext
     from .spec import RunSpec
     from .store import RunStore

@@ -20,7 +20,7 @@ from .landscape import predicted_landscape, prediction_quality
 from .loop import search_weights
 from .measuring import Measurement, measure
 from .merge_space import Axis, MergePoint, MergeSpace, Snapshot
-from .noise import PairedDifference, paired_bootstrap
+from .noise import PairedDifference, better_beyond_noise, paired_bootstrap, paired_error
 from .objectives import (
     LOSS_TABLE,
     REWARD_TABLE,
@@ -30,6 +30,7 @@ from .objectives import (
     RewardColumn,
     load_reward,
     make_objectives,
+    reward_digest,
 )
 from .result import SearchResult
 from .set_store import SetStore
@@ -73,14 +74,17 @@ __all__ = [
     "Study",
     "SurfaceStrategy",
     "Tables",
+    "better_beyond_noise",
     "load_reward",
     "make_objectives",
     "make_strategy",
     "measure",
     "minimise_in_box",
     "paired_bootstrap",
+    "paired_error",
     "predicted_landscape",
     "prediction_quality",
+    "reward_digest",
     "search_weights",
     "surface_budget",
 ]

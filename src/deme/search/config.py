@@ -59,7 +59,7 @@ class SearchConfig(SamplerConfig):
     """The method's own: a number is fixed, [low, high] is searched, such as {density: [0.1, 1]}."""
     snapshots: bool = False
     """Search with each expert's weight how long it was trained and how widely its weights were
-    averaged; needs decouple.snapshots."""
+    averaged; needs decouple.snapshots of at least 3."""
     levels: int = Field(default=3, ge=2)
     """grid: points along each weight in the coarse grid."""
     refinements: int = Field(default=2, ge=0)
@@ -96,8 +96,12 @@ class SearchConfig(SamplerConfig):
             raise ValueError("fresh_seed must differ from seed: it judges what seed has chosen")
         if self.pareto and self.strategy not in ("nsga2", "tpe"):
             raise ValueError(f"pareto is of nsga2 and tpe; {self.strategy} minimises one objective")
-        if self.strategy == "gradient" and (self.per != "expert" or self.parameters):
-            raise ValueError("gradient knows one weight for each expert: leave per and parameters")
+        if self.strategy == "gradient" and (
+            self.per != "expert" or self.parameters or self.snapshots
+        ):
+            raise ValueError(
+                "gradient knows one weight for each expert: leave per, parameters and snapshots out"
+            )
         if self.strategy == "gradient" and self.merge_method != "task_arithmetic":
             raise ValueError("gradient knows task_arithmetic alone")
         if self.reward is None and "reward" in self.objective_names():

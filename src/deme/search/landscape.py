@@ -83,7 +83,7 @@ def _slice(
         "y": y,
         "xs": [round(value, 6) for value in xs.tolist()],
         "ys": [round(value, 6) for value in ys.tolist()],
-        "values": [[round(value, 6) for value in row] for row in values.tolist()],
+        "values": [[float(f"{value:.6g}") for value in row] for row in values.tolist()],
     }
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+
+import torch
 
 from ..errors import TrainingError
 from .evaluation import Evaluation, Proposal
 from .measuring import Measurement
 from .result import SearchResult, pareto_front
 from .set_store import SetStore, rounded
-from .space import Candidate
+from .space import Box, Candidate
 from .strategy import Strategy
 from .study import Study
 
@@ -31,6 +35,7 @@ def search_weights(
     sets: SetStore,
     images: int,
     anchors: Sequence[Candidate] = (),
+    box: Box | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> SearchResult:
     """Runs a strategy to its end. No candidate is paid for twice, whatever killed the search.
@@ -42,6 +47,7 @@ def search_weights(
         sets: the features. An evaluation counts as known while it has them.
         images: a full set: what a proposal means that names no number.
         anchors: candidates evaluated first, in full, whatever the strategy.
+        box: the bounds that the winner must keep; anchors beyond them are there to compare with.
         on_progress: called after each evaluation.
 
     Raises:
@@ -49,7 +55,7 @@ def search_weights(
 
     """
     sets.prepare()
-    driver = _Driver(evaluate, study, sets, images)
+    driver = _Driver(evaluate, study, sets, images, box)
     expected = strategy.expected_evaluations() + len(anchors)
 
     def evaluations_of(proposals: Sequence[Proposal]) -> list[Evaluation]:
@@ -59,16 +65,45 @@ def search_weights(
                 on_progress(done, max(done, expected), driver.best().value)
         return [driver.told(proposal) for proposal in proposals]
 
-    strategy.begin(evaluations_of([Proposal(anchor) for anchor in dict.fromkeys(anchors)]))
-    while proposals := strategy.ask():
-        strategy.tell(evaluations_of(proposals))
+    told = evaluations_of([Proposal(anchor) for anchor in dict.fromkeys(anchors)])
+    with _one_thread():
+        strategy.begin(told)
+        proposals = strategy.ask()
+    while proposals:
+        told = evaluations_of(proposals)
+        with _one_thread():
+            strategy.tell(told)
+            proposals = strategy.ask()
     return driver.result()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Strategies think in one thread: sums in another order would ask for other candidates.
+
+    A search that was killed goes on as it began only if it asks for the same again, on however
+    many threads it is resumed.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Driver:
     """What has been evaluated, by candidate and number of images."""
 
-    def __init__(self, evaluate: Evaluate, study: Study, sets: SetStore, images: int) -> None:
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        study: Study,
+        sets: SetStore,
+        images: int,
+        box: Box | None,
+    ) -> None:
+        self.box = box
         self.measure = evaluate
         self.study = study
         self.sets = sets
@@ -76,6 +111,7 @@ class _Driver:
         self.order: list[Key] = []
         self.done: dict[Key, Evaluation] = {}
         self.costs: dict[Key, float] = {}
+        self.drawn: dict[Candidate, int] = {}
 
     def evaluate(self, proposals: Sequence[Proposal]) -> Iterator[Evaluation]:
         """Evaluates those that are new, yielding each as it is known."""
@@ -87,14 +123,14 @@ class _Driver:
             for key in sorted(wanted, key=lambda key: key[1]):
                 smallest.setdefault(key[0], key)
             batch = [key for key in wanted if smallest[key[0]] == key]
-            wanted = [key for key in wanted if key not in batch]
+            wanted = [key for key in wanted if smallest[key[0]] != key]
             yield from self._evaluate_side_by_side([new[key] for key in batch])
 
     def _evaluate_side_by_side(self, proposals: Sequence[Proposal]) -> Iterator[Evaluation]:
-        unknown = [proposal for proposal in proposals if not self._is_known(proposal)]
-        for proposal in proposals:
-            if proposal not in unknown:
-                yield self._finish(proposal, self._values(proposal))
+        known = [self._is_known(proposal) for proposal in proposals]
+        for proposal in itertools.compress(proposals, known):
+            yield self._finish(proposal, self._values(proposal))
+        unknown = [proposal for proposal, found in zip(proposals, known, strict=True) if not found]
         for proposal, measured in zip(unknown, self.measure(unknown), strict=True):
             yield self._finish(proposal, measured.values, measured.seconds)
 
@@ -103,7 +139,8 @@ class _Driver:
     ) -> Evaluation:
         key = self._key(proposal)
         candidate, images = key
-        drawn = max((had for other, had in self.done if other == candidate), default=0)
+        drawn = self.drawn.get(candidate, 0)
+        self.drawn[candidate] = max(drawn, images)
         self.costs[key] = max(images - drawn, 0) / self.images
         evaluation = Evaluation(
             candidate,
@@ -130,8 +167,11 @@ class _Driver:
         return replace(self.done[self._key(proposal)], notes=proposal.notes)
 
     def best(self) -> Evaluation:
-        """The lowest value among the evaluations of the most images."""
-        return min(self._largest(), key=lambda item: (item.value, item.candidate))
+        """The lowest value among the evaluations of the most images, inside the bounds if any."""
+        largest = list(self._largest())
+        box = self.box
+        inside = [x for x in largest if box is None or box.clip(x.candidate) == x.candidate]
+        return min(inside or largest, key=lambda item: (item.value, item.candidate))
 
     def result(self) -> SearchResult:
         """All of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from ..errors import ConfigError
 from ..merge.places import TensorPlace
 from ..merge.settings import Rule, Setting
 from .config import SearchConfig
+from .set_store import rounded
 from .space import Box, Candidate
 
 MOST_GROUPS = 8
@@ -95,11 +97,16 @@ class MergeSpace:
             steps: first and last training step of the experts' snapshots, where they are searched.
 
         Raises:
-            ConfigError: no expert.
+            ConfigError: no expert, or one that is called as a parameter that is searched.
 
         """
         if not experts:
             raise ConfigError("A search needs at least one expert", fix="name one under experts")
+        if taken := sorted({*experts} & {*config.parameters}):
+            raise ConfigError(
+                f"{', '.join(taken)} is the name of an expert and of a parameter",
+                fix="give the expert another name",
+            )
         searched = tuple(
             Axis(name, *given, unit=given[1] - given[0], start=(given[0] + given[1]) / 2)
             for name, given in config.parameters.items()
@@ -200,11 +207,11 @@ class MergeSpace:
             raise ConfigError("Different weights cannot be had with one common scale")
         middle = tuple(axis.start for axis in self.others)
         own = tuple(weights[:1]) if self.common else tuple(weights) * max(1, len(self.groups))
-        return (*own, *middle)
+        return rounded((*own, *middle))
 
     def coarse(self) -> MergeSpace:
         """The same with one weight for each expert, where each block has its own."""
-        return MergeSpace(self.experts, self.bounds, parameters=self.parameters, fixed=self.fixed)
+        return dataclasses.replace(self, groups=())
 
     def lifted(self, candidate: Candidate) -> Candidate:
         """A candidate of :meth:`coarse` in this space."""
@@ -218,7 +225,7 @@ class MergeSpace:
         if not self.common:
             for place, name in enumerate(self.experts):
                 wanted[name] = tuple(float(place == other) for other in range(count))
-        wanted["uniform"] = (round(1 / count, 10),) * count
+        wanted["uniform"] = (1 / count,) * count
         wanted["sum"] = (1.0,) * count
         found: dict[str, Candidate] = {}
         for name, weights in wanted.items():

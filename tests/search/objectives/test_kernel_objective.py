@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import Tensor
 
 from deme.errors import DataError, ProtocolError
 from deme.metrics import squared_discrepancy
+from deme.search import Evaluation, MomentSurface
 from deme.search.objectives import KernelObjective
 from search.objectives.feature_sets import TABLE, feature_sets, real_features
 
@@ -124,3 +127,35 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="not finite"):
         mixture.add({TABLE: table / 0})
     assert float(objective.value({TABLE: table / 0})) == float("inf")
+
+
+class OnDisk(Mapping[str, Tensor]):
+    """A table that is made anew each time it is asked for, and remembers which are still held."""
+
+    def __init__(self, table: Tensor) -> None:
+        self.table = table
+        self.given: list[weakref.ref[Tensor]] = []
+
+    def __getitem__(self, name: str) -> Tensor:
+        made = self.table.clone()
+        self.given.append(weakref.ref(made))
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([TABLE])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_mixture_holds_no_tables_that_lie_on_disk(make: Make) -> None:
+    objective = make(real_features(20, 6), TABLE)
+    sets = [OnDisk(tables[TABLE]) for tables in feature_sets(3, 15, 6)]
+    surface = MomentSurface(objective, (1.0,))
+    for place, tables in enumerate(sets):
+        value = float(objective.value(tables))
+        surface.add(Evaluation((float(place),), 15, (value,), tables))
+    gc.collect()
+    assert all(tables.given for tables in sets)
+    assert not any(table() is not None for tables in sets for table in tables.given)

@@ -11,7 +11,9 @@ from deme.search import (
     Proposal,
     ScaledAnchors,
     Strategy,
+    SurfaceStrategy,
 )
+from deme.search.strategies import HalvingStrategy
 from search.gaussian_problem import TABLE, GaussianProblem, run
 
 IMAGES = 400
@@ -79,3 +81,16 @@ def test_what_was_found_with_few_weights_begins_the_search_with_many() -> None:
     assert coarse.told == [(1.0,), (2.0,)]
     assert fine.begun == [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]
     assert fine.told == [(1.0, 3.0)]
+
+
+def test_blocks_begin_with_the_sets_of_the_most_images_alone() -> None:
+    """Moments of different counts cannot be mixed."""
+    problem = GaussianProblem(4, 2)
+    objective = FrechetObjective(problem.reference, TABLE)
+    coarse = HalvingStrategy(SurfaceStrategy(problem.box, objective, evaluations=4), (100,), IMAGES)
+    fine = SurfaceStrategy(problem.box, objective, evaluations=3)
+    strategy = OutwardStrategy(coarse, lambda c: c, lambda c: c, fine)
+    found = run(strategy, problem, IMAGES)
+    assert {item.images for item in found} == {100, IMAGES}
+    assert [item.images for item in fine.surface.evaluations[-3:]] == [IMAGES] * 3
+    assert len({item.candidate for item in fine.surface.evaluations[:-3]}) > len(problem.anchors)

@@ -134,14 +134,14 @@ def test_of_several_objectives_what_nothing_dominates_goes_on() -> None:
     assert (0.4,) not in {each.candidate for each in strategy.ask()}
 
 
-def test_notes_stay_with_a_candidate() -> None:
+def test_notes_stay_with_a_candidate_but_a_prediction_is_of_the_first_rung_alone() -> None:
     inner = Listed([0.1])
-    inner.rounds[0] = [Proposal((0.1,), notes={"predicted": 7.0})]
+    inner.rounds[0] = [Proposal((0.1,), notes={"predicted": 7.0, "reason": "why"})]
     strategy = HalvingStrategy(inner, (500,), FULL)
-    assert strategy.ask() == [Proposal((0.1,), 500, {"predicted": 7.0})]
+    assert strategy.ask() == [Proposal((0.1,), 500, {"predicted": 7.0, "reason": "why"})]
     strategy.tell([Evaluation((0.1,), 500, (1.0,))])
     inner.rounds = []
-    assert strategy.ask() == [Proposal((0.1,), FULL, {"predicted": 7.0})]
+    assert strategy.ask() == [Proposal((0.1,), FULL, {"reason": "why"})]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])

@@ -81,3 +81,15 @@ def test_its_budget_counts_what_it_asks() -> None:
     problem = GaussianProblem(4, 3)
     found = run(strategy_for(problem, evaluations=5, batch=3), problem, IMAGES)
     assert len(found) == len(problem.anchors) + 5
+
+
+def test_the_best_anchor_may_lie_outside_the_box() -> None:
+    """A region around it would hold the box's border alone, and the search would end at once."""
+    problem = GaussianProblem(4, 3, box=Box.cube((0.2, 2.0), 3))
+    found = run(strategy_for(problem), problem, IMAGES)
+    inside = [e for e in found if problem.box.clip(e.candidate) == e.candidate]
+    outside = [e for e in found if e not in inside]
+    assert min(e.value for e in outside) < min(e.value for e in inside)
+    optimum = problem.sample_optimum(IMAGES).value
+    worst = found[0].value
+    assert min(e.value for e in inside) - optimum < 0.01 * (worst - optimum)

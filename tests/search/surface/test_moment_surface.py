@@ -98,3 +98,17 @@ def test_a_sketch_tells_sets_apart_by_mean_and_spread(columns: int) -> None:
 def test_a_constant_column_does_no_harm() -> None:
     table = torch.cat([torch.randn(50, 2), torch.ones(50, 1)], dim=1)
     assert bool(MomentSketch({"a": table})({"a": table}).isfinite().all())
+
+
+def test_a_column_that_was_silent_in_the_first_set_does_not_decide_everything() -> None:
+    draws = torch.Generator().manual_seed(0)
+    first = torch.randn(300, 3, generator=draws)
+    first[:, 2] *= 1e-6
+    second = first.clone()
+    second[:30, 2] = 1.0
+    sketch = MomentSketch({"a": first})
+    alone = MomentSketch({"a": first[:, :2]})
+    moved = (sketch({"a": second}) - sketch({"a": first})).norm()
+    assert 0 < float(moved) < 1e6
+    same = alone({"a": second[:, :2]}) - alone({"a": first[:, :2]})
+    assert float(same.norm()) == 0

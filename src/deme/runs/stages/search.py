@@ -9,14 +9,18 @@ from ...search import (
     Measurement,
     Proposal,
     SearchResult,
-    SetStore,
     Study,
     measure,
     search_weights,
 )
 from ..context import RunContext
-from .search_bench import features_from, search_bench, search_protocol, search_space
-from .search_bench import search_strategy as make_search_strategy
+from .search_bench import (
+    features_from,
+    make_search_strategy,
+    search_bench,
+    search_protocol,
+    search_space,
+)
 from .search_record import search_record
 
 RESULT = "search/result.json"
@@ -41,25 +45,25 @@ def find_weights(context: RunContext) -> bool:
     context.references[context.detectors[0].name].prepare()
     config = context.spec.search
     bench = search_bench(context, config.seed)
-    objective = bench.objectives[0]
-    strategy = make_search_strategy(context, objective)
-    study = _study(context, made_from, "search")
-    names = list(search_space(context).anchors().values())
-    with context.reporter.bar("search", strategy.expected_evaluations() + len(names)) as bar:
+    strategy = make_search_strategy(context, bench.objectives[0])
+    study = _study(context, made_from)
+    anchors = list(bench.space.anchors().values())
+    with context.reporter.bar("search", strategy.expected_evaluations() + len(anchors)) as bar:
         result = search_weights(
             strategy,
             lambda proposals: context.workers.map(measure_candidate, proposals),
             study=study,
             sets=bench.sets,
             images=config.images,
-            anchors=names,
+            anchors=anchors,
+            box=bench.space.box,
             on_progress=lambda done, total, best: bar.at(
                 round(done), f"best {best:.4g}", round(total)
             ),
         )
         found = round(result.cost)  # fewer than expected where a strategy ends early
         bar.at(found, f"best {result.best.value:.4g}", max(found, 1))
-    fresh = _on_fresh_noise(context, made_from, result)
+    fresh = _on_fresh_noise(context, result)
     write_json(context.store.path / RESULT, search_record(context, bench, result, fresh))
     context.store.complete(RESULT, made_from)
     return True
@@ -85,26 +89,22 @@ def _measured(context: RunContext, proposal: Proposal, seed: int) -> Measurement
     )
 
 
-def _on_fresh_noise(
-    context: RunContext, made_from: dict[str, Any], result: SearchResult
-) -> dict[str, float]:
+def _on_fresh_noise(context: RunContext, result: SearchResult) -> dict[str, float]:
     """Values of the winner and of the pretrained model on the fresh seed."""
     config = context.spec.search
     wanted = {
         "value": result.best.candidate,
         "pretrained": search_space(context).anchors()["pretrained"],
     }
-    proposals = [Proposal(candidate, config.images) for candidate in wanted.values()]
-    _sets(context, config.fresh_seed).prepare()
+    candidates = list(dict.fromkeys(wanted.values()))  # two workers must not write one set
+    search_bench(context, config.fresh_seed).sets.prepare()
+    proposals = [Proposal(candidate, config.images) for candidate in candidates]
     found = context.workers.map(measure_fresh, proposals)
-    return {name: item.values[0] for name, item in zip(wanted, found, strict=True)}
+    values = {c: item.values[0] for c, item in zip(candidates, found, strict=True)}
+    return {name: values[candidate] for name, candidate in wanted.items()}
 
 
-def _sets(context: RunContext, seed: int) -> SetStore:
-    return search_bench(context, seed).sets
-
-
-def _study(context: RunContext, made_from: dict[str, Any], name: str) -> Study:
+def _study(context: RunContext, made_from: dict[str, Any]) -> Study:
     bench = search_bench(context, context.spec.search.seed)
     return Study(
         context.store.path / STUDY,
@@ -112,5 +112,4 @@ def _study(context: RunContext, made_from: dict[str, Any], name: str) -> Study:
         objectives=[objective.name for objective in bench.objectives],
         axes={axis.name: (axis.low, axis.high) for axis in bench.space.axes},
         protocol=search_protocol(context),
-        name=name,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 from torch import Tensor
@@ -37,6 +37,7 @@ from ...search import (
     make_objectives,
     make_strategy,
     minimise_in_box,
+    reward_digest,
 )
 from ..context import RunContext
 from .sampling import make_request
@@ -62,9 +63,9 @@ def search_space(context: RunContext) -> MergeSpace:
     names = [expert.name for expert in context.experts]
     steps = None
     if context.spec.search.snapshots:
-        kept = [expert_snapshots(context, index).steps for index in range(len(names))]
+        kept = context.spec.decouple.snapshot_schedule().steps
         # before the second snapshot averages cannot be told apart
-        steps = (float(max(k[min(1, len(k) - 1)] for k in kept)), float(min(k[-1] for k in kept)))
+        steps = (float(kept[1]), float(kept[-1]))
     return MergeSpace.of(context.spec.search, names, places, steps)
 
 
@@ -98,24 +99,29 @@ def features_from(context: RunContext) -> dict[str, Any]:
         "detector": context.detectors[0].digest,
         "method": [config.merge_method, config.per, sorted(config.parameters.items())],
         "snapshots": config.snapshots,
-        "reward": config.reward,
+        "reward": None if config.reward is None else reward_digest(config.reward),
         "data": context.source.digest,
     }
 
 
-@cache
+@lru_cache(maxsize=1)  # of one run: several in one process must not keep each other's models
+def _merger(context: RunContext) -> InPlaceMerger:
+    """The network that is switched, whatever the noise."""
+    method = context.spec.search.merge_method
+    denoiser = context.denoiser.clone()
+    return InPlaceMerger(denoiser, context.base, context.task_vectors, method=method)
+
+
+@lru_cache(maxsize=2)  # the search's noise and the fresh
 def search_bench(context: RunContext, seed: int) -> SearchBench:
     """The bench for images from one noise seed; made once in each process."""
     config = context.spec.search
     space = search_space(context)
     objectives = tuple(search_objectives(context))
-    merger = InPlaceMerger(
-        context.denoiser.clone(), context.base, context.task_vectors, method=config.merge_method
-    )
     read = {name for objective in objectives for name in objective.reads}
     evaluator = MergeEvaluator(
         space,
-        merger,
+        _merger(context),
         make_request(context, config, seed, config.images),
         _features(context, read),
         partial(_losses, context) if LOSS_TABLE in read else None,
@@ -154,7 +160,7 @@ def search_protocol(context: RunContext) -> str:
     )
 
 
-def search_strategy(context: RunContext, objective: Objective) -> Strategy:
+def make_search_strategy(context: RunContext, objective: Objective) -> Strategy:
     """The strategy that the configuration names, over the run's space.
 
     Blocks are searched outwards from the best weights of whole experts.
@@ -256,5 +262,5 @@ def _losses(context: RunContext, denoiser: Denoiser) -> Tensor:
 def expected_evaluations(context: RunContext) -> int:
     """About how many candidates the search will evaluate, for plans; nothing is computed."""
     space = search_space(context)
-    strategy = search_strategy(context, LossObjective())  # any will do: it is never asked
+    strategy = make_search_strategy(context, LossObjective())  # any will do: it is never asked
     return strategy.expected_evaluations() + len(space.anchors())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ...merge.settings import Setting, format_setting
@@ -90,7 +91,8 @@ def _weights(space: MergeSpace, item: Evaluation) -> list[float | str]:
 
 
 def _anchors(space: MergeSpace, result: SearchResult) -> list[dict[str, Any]]:
-    known = {item.candidate: item for item in result.evaluations}
+    # of the most images: with successive halving anchors are drawn with fewer too
+    known = {item.candidate: item for item in sorted(result.evaluations, key=lambda e: e.images)}
     named = [
         (name, known[candidate])
         for name, candidate in space.anchors().items()
@@ -110,7 +112,8 @@ def _noise(bench: SearchBench, result: SearchResult) -> dict[str, Any] | None:
     """The winner against the pretrained model under resampled images."""
     zero = bench.space.anchors()["pretrained"]
     best = result.best
-    if best.candidate == zero:
+    values = {(item.candidate, item.images): item.value for item in result.evaluations}
+    if best.candidate == zero or not math.isfinite(values[zero, best.images]):
         return None
     objective = bench.objectives[0]
     first = {name: best.tables[name] for name in objective.reads}

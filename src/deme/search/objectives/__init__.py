@@ -20,7 +20,7 @@ from .kernel import KernelObjective
 from .linear import LinearObjective
 from .loss import LOSS_TABLE, LossObjective
 from .making import make_objective, make_objectives
-from .reward import REWARD_TABLE, RewardColumn, RewardObjective, load_reward
+from .reward import REWARD_TABLE, RewardColumn, RewardObjective, load_reward, reward_digest
 from .weighted_sum import WeightedSum
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "load_reward",
     "make_objective",
     "make_objectives",
+    "reward_digest",
 ]

@@ -22,8 +22,8 @@ class KernelMixture(Mixture):
     share their noise, so where the estimate is unbiased such pairs are left out across sets as they
     are within one.
 
-    The features of every set are kept (as they were given, not copied), and adding the J-th set
-    takes J kernel means of n² pairs; a call costs J² operations.
+    The sets are kept as they were given: tables that lie on disk are read again and not held.
+    Adding the J-th set takes J kernel means of n² pairs; a call costs J² operations.
     """
 
     def __init__(self, objective: KernelObjective) -> None:
@@ -48,7 +48,7 @@ class KernelMixture(Mixture):
         require_finite(rows, objective.reads[0])
         require_paired(len(rows), self.rows)
         self.rows = len(rows)
-        self.sets.append({objective.reads[0]: tables[objective.reads[0]]})
+        self.sets.append(tables)
         column = [
             kernel.mean_of_pairs(objective.prepared(other), rows, paired=kernel.unbiased)
             for other in self.sets

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, DataError, ModelError
+from ...files import hash_file, hash_value
 from ..evaluation import Tables
 from .linear import LinearObjective
 from .rows import table_named
@@ -141,3 +142,15 @@ def _import(module_name: str, spec: str) -> Any:
             f"The reward {spec!r}: {module_name} fails to load ({type(error).__name__}: {error})",
             fix="mend the module",
         ) from error
+
+
+def reward_digest(spec: str) -> str:
+    """A hash of the reward's name and of its module's source, where it has one.
+
+    Raises:
+        ConfigError: as for :func:`load_reward`.
+
+    """
+    module = sys.modules[load_reward(spec).function.__module__]
+    source = Path(getattr(module, "__file__", None) or "")
+    return hash_value([spec, hash_file(source) if source.is_file() else ""])

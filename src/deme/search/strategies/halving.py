@@ -114,12 +114,18 @@ class HalvingStrategy(Strategy):
             if len(cohort) >= smallest:
                 values = [each for _, each in cohort]
                 self._waiting += [
-                    replace(proposal, images=self.counts[rung + 1])
+                    _promoted(proposal, self.counts[rung + 1])
                     for proposal, each in cohort
                     if all(map(math.isfinite, each))
                     and _better(each, values) < self.keep * len(cohort)
                 ]
                 self._cohorts[rung] = []
+
+
+def _promoted(proposal: Proposal, images: int) -> Proposal:
+    """The same with more images, of which the inner strategy predicted nothing."""
+    notes = {name: note for name, note in proposal.notes.items() if name != "predicted"}
+    return replace(proposal, images=images, notes=notes)
 
 
 def _better(values: Values, others: Sequence[Values]) -> int:

@@ -13,8 +13,9 @@ from ..strategy import Strategy
 class OutwardStrategy(Strategy):
     """A search of a small space, then one of the large space that begins at what it found.
 
-    Every candidate of the small space is one of the large space too, so all of its evaluations
-    are the second search's first design.
+    Every candidate of the small space is one of the large space too, so its evaluations are the
+    second search's first design: those of the most images, where there are several counts, since
+    values and moments of different counts do not compare.
 
     Args:
         coarse: searches the small space.
@@ -53,7 +54,9 @@ class OutwardStrategy(Strategy):
                     for item in proposals
                 ]
             self.outside = True
-            self.fine.begin(self.seen)
+            most = max((item.images for item in self.seen), default=0)
+            full = {item.candidate: item for item in self.seen if item.images == most}
+            self.fine.begin([*full.values()])
         return self.fine.ask()
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:

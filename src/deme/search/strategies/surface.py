@@ -131,9 +131,11 @@ class SurfaceStrategy(Strategy):
     def _learn(self, evaluations: Sequence[Evaluation]) -> None:
         for evaluation in evaluations:
             self.surface.add(evaluation)
-            if math.isfinite(evaluation.value) and (
-                self.best is None or evaluation.value < self.best.value
-            ):
+            if not math.isfinite(evaluation.value):
+                continue
+            # an anchor outside the box is learnt from, but the region cannot be centred on it
+            inside = self.box.clip(evaluation.candidate) == evaluation.candidate
+            if inside and (self.best is None or evaluation.value < self.best.value):
                 self.best = evaluation
 
     def _little(self, best: Evaluation, other: Evaluation) -> float:

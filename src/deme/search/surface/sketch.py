@@ -9,6 +9,9 @@ from ...randomness import generator
 from ..evaluation import Tables
 
 MOST_COLUMNS = 64
+FLAT = 1e-3
+"""Columns whose deviation is below this share of the largest are not blown up to one: a feature
+that is silent in the first set would decide everything where it speaks in another."""
 
 
 class MomentSketch:
@@ -19,7 +22,8 @@ class MomentSketch:
     directions that are fixed by a seed.
 
     Args:
-        tables: of the first candidate, whose columns' mean and deviation standardise all.
+        tables: of the first candidate, whose columns' mean and deviation standardise all; columns
+            that hardly vary in it count less.
 
     """
 
@@ -29,7 +33,8 @@ class MomentSketch:
         for name, table in tables.items():
             values = table.double()
             deviation = values.std(dim=0, unbiased=False)
-            scale = torch.where(deviation > 0, 1 / deviation, torch.zeros_like(deviation))
+            floor = FLAT * deviation.max()
+            scale = 1 / deviation.clamp(min=floor) if floor > 0 else torch.ones_like(deviation)
             self.centres[name] = values.mean(dim=0)
             self.projections[name] = scale[:, None] * _directions(len(deviation), name)
 

@@ -41,7 +41,7 @@ class MomentSurface:
         if self._sketch is None:
             self._sketch = MomentSketch(tables)
         self._sketches.append(self._sketch(tables))
-        self.mixture.add(tables)
+        self.mixture.add(evaluation.tables)  # which stay on disk where they lie there
         self.evaluations.append(evaluation)
         self._smoother = None
 
