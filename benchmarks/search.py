@@ -6,9 +6,9 @@
 On the bundled digits, with experts of N ranges. The paper's grid (coarse 0, 0.25, …, 1 and then
 steps of 0.1 around the best) is run in full for N = 2 and 4; its size for N = 8 is computed. All
 strategies see the same noise and are told the same anchors, which count as theirs. The unit of cost
-is one set of images. What they find is judged on five other noise seeds, against real images that
-no search has seen: after each improvement the best so far is judged, and a strategy has reached the
-grid once that is no worse than the grid's own winner there.
+is one set of images. A strategy has reached the grid once its best value on the search's noise is
+within 0.1 % of the grid's. What all of them found is judged on five other noise seeds, against real
+images that no search has seen.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ GENERIC = ("coordinate", "gp", "tpe", "cmaes", "evolution", "sobol", "random")
 LEVELS, FINER_STEP = 5, 0.1
 BUDGET = 35
 """A twentieth of the coarse-to-fine grid at N = 4: the most that others may spend."""
+REACHED = 1.001
+"""Within so much of the grid's value it is reached."""
 QUICK = ["decouple.steps=250"]
 GRID_RUN = (2, 4)
 Result = dict[str, Any]
@@ -133,7 +135,9 @@ def compare(
     coarse_to_fine = grid_size(LEVELS, count, 1)
     rows: Result = {}
     if count in GRID_RUN:
-        rows["grid"] = race.judged(race.run("grid", POSITIVE))
+        found = race.run("grid", POSITIVE)
+        rows["grid"] = race.judged(found)
+        rows["grid"][-1]["evaluations"] = len(found)
         say(f"N={count} grid: {_line(rows['grid'])}")
     entries = [(name, name, POSITIVE) for name in strategies]
     entries += [(f"{name} signed", name, SIGNED) for name in strategies if name in signed]
@@ -166,14 +170,14 @@ def _against_grid(
     }
     if grid is None:
         return {**found, "evaluations_to_grid": None, "held_out_minus_grid": None}
-    target = statistics.fmean(grid[-1]["held_out"])
-    reached = [s["cost"] for s in steps if statistics.fmean(s["held_out"]) <= target]
-    seen = [step["cost"] for step in steps if step["value"] <= grid[-1]["value"]]
+    target = grid[-1]["value"]
+    reached = [step["cost"] for step in steps if step["value"] <= REACHED * target]
+    beaten = [step["cost"] for step in steps if step["value"] <= target]
     paired = [a - b for a, b in zip(last["held_out"], grid[-1]["held_out"], strict=True)]
     return {
         **found,
         "evaluations_to_grid": reached[0] if reached else None,
-        "evaluations_to_grid_on_its_noise": seen[0] if seen else None,
+        "evaluations_to_no_worse": beaten[0] if beaten else None,
         "held_out_minus_grid": statistics.fmean(paired),
         "held_out_minus_grid_deviation": statistics.stdev(paired),
     }
@@ -187,21 +191,18 @@ def _line(steps: list[Result]) -> str:
 
 
 def headline(result: Result) -> Result:
-    """What one N comes to, of the surface with weights of any sign."""
+    """What one N comes to: the surface's cost in [0, 1], and its end with weights of any sign."""
     surface = result["strategies"]["surface"]
     signed = result["strategies"]["surface signed"]
-    best = min((surface, signed), key=lambda row: row["evaluations_to_grid"] or float("inf"))
-    needed = best["evaluations_to_grid"]
-    spent = needed or surface["evaluations"]
+    spent = surface["evaluations_to_grid"] or surface["evaluations"]
+    prediction = result["prediction"]
     return {
         "evaluations_over_full_grid": spent / result["full_grid"],
         "evaluations_over_coarse_to_fine": spent / result["coarse_to_fine"],
-        "reached_grid": needed is not None,
+        "reached_grid": surface["evaluations_to_grid"] is not None,
         "held_out_minus_grid": signed["held_out_minus_grid"],
-        "rank_correlation": result["prediction"]["linear"]["moments"]["rank_correlation"],
-        "rank_correlation_quadratic": result["prediction"]["quadratic"]["moments"][
-            "rank_correlation"
-        ],
+        "rank_correlation": prediction["linear"]["moments"]["rank_correlation"],
+        "rank_correlation_quadratic": prediction["quadratic"]["moments"]["rank_correlation"],
     }
 
 
