@@ -42,7 +42,7 @@ BUDGET = 35
 """A twentieth of the coarse-to-fine grid at N = 4: the most that others may spend."""
 REACHED = 1.001
 """Within so much of the grid's value it is reached."""
-QUICK = ["decouple.steps=250"]
+QUICK = ["decouple.steps=100"]
 GRID_RUN = (2, 4)
 Result = dict[str, Any]
 
