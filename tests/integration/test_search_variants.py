@@ -58,11 +58,14 @@ def test_blocks_are_searched_outwards_from_whole_experts(trained: Path, tmp_path
 def _is_the_weighted_sum(context: RunContext, candidate: tuple[float, ...]) -> None:
     """``merged/`` against Eq. 8, tensor by tensor."""
     point = search_space(context).at(candidate)
+    vectors = context.task_vectors
+    if point.snapshots:
+        vectors = snapshot_vectors(context, point.snapshots)
     places = places_of(context.denoiser.component, context.base)
     merged = read_weights(context.store.path / "merged")
     for name, tensor in merged.items():
         expected = context.base[name].clone()
-        for setting, vector in zip(point.weights, context.task_vectors, strict=True):
+        for setting, vector in zip(point.weights, vectors, strict=True):
             expected += resolve_number(setting, places[name]) * vector[name]
         torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-6)
 
@@ -93,14 +96,7 @@ def test_a_snapshot_of_each_expert_is_chosen(trained: Path, tmp_path: Path) -> N
     assert len(point.snapshots) == 2
     steps = {item["point"][2] for item in result["evaluations"]}
     assert len(steps) > 1 and all(4 <= step <= 6 for step in steps)
-    merged = read_weights(context.store.path / "merged")
-    vectors = snapshot_vectors(context, point.snapshots)
-    for name, tensor in merged.items():
-        expected = context.base[name].clone()
-        for weight, vector in zip(point.weights, vectors, strict=True):
-            assert isinstance(weight, float)
-            expected += weight * vector[name]
-        torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-6)
+    _is_the_weighted_sum(context, tuple(result["point"]))
 
 
 @pytest.mark.parametrize(

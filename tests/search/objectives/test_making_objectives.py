@@ -11,7 +11,6 @@ from deme.search.objectives import (
     KernelObjective,
     RewardObjective,
     WeightedSum,
-    make_objective,
     make_objectives,
 )
 from search.objectives.feature_sets import TABLE, feature_sets, real_features
@@ -63,14 +62,14 @@ def test_every_name_makes_its_objective() -> None:
     for name in ("frechet", "kid", "cmmd", "clip_score", "reward", "loss"):
         config = SearchConfig.model_validate({"objective": name, "reward": "mine:reward"})
         text = torch.ones(9, 4)
-        made = make_objective(config, **ALL, text_features=text, text_table="clip")
+        (made,) = make_objectives(config, **ALL, text_features=text, text_table="clip")
         table = {"clip_score": "clip", "reward": "reward", "loss": "loss"}.get(name, TABLE)
         assert (made.name, made.reads) == (name, (table,))
 
 
 def test_several_names_make_a_sum_and_a_front_a_list() -> None:
     config = SearchConfig.model_validate({"objective": {"frechet": 1, "kid": 3}})
-    made = make_objective(config, **ALL)
+    (made,) = make_objectives(config, **ALL)
     assert isinstance(made, WeightedSum) and [*made.terms.values()] == [1, 3]
     assert [item.name for item in make_objectives(config, **ALL)] == [made.name]
     front = SearchConfig.model_validate({"strategy": "nsga2", "pareto": ["kid", "frechet"]})
@@ -89,4 +88,4 @@ def test_several_names_make_a_sum_and_a_front_a_list() -> None:
 def test_what_is_missing_is_named_with_the_fix(name: str, message: str) -> None:
     config = SearchConfig.model_validate({"objective": name})
     with pytest.raises(ConfigError, match=message):
-        make_objective(config, **NOTHING)
+        make_objectives(config, **NOTHING)

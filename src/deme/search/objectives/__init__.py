@@ -9,7 +9,7 @@
 :class:`RewardObjective`    ``reward``: a function of the user's; :func:`load_reward`
 :class:`LossObjective`      ``loss``: the denoising loss per range
 :class:`WeightedSum`        several with their coefficients
-:func:`make_objective`      from the configuration to one; :func:`make_objectives` for several
+:func:`make_objectives`     from the configuration to one, or to several
 ==========================  ====================================================================
 """
 
@@ -19,7 +19,7 @@ from .frechet import FrechetObjective
 from .kernel import KernelObjective
 from .linear import LinearObjective
 from .loss import LOSS_TABLE, LossObjective
-from .making import make_objective, make_objectives
+from .making import make_objectives
 from .reward import REWARD_TABLE, RewardColumn, RewardObjective, load_reward, reward_digest
 from .weighted_sum import WeightedSum
 
@@ -38,7 +38,6 @@ __all__ = [
     "RowWeights",
     "WeightedSum",
     "load_reward",
-    "make_objective",
     "make_objectives",
     "reward_digest",
 ]

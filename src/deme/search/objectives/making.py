@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from .weighted_sum import WeightedSum
 
 @dataclass(frozen=True)
 class _Materials:
-    """What objectives are made from; see :func:`make_objective`."""
+    """What objectives are made from; see :func:`make_objectives`."""
 
     frechet_reference: FrechetReference | None
     real_features: Tensor | None
@@ -63,7 +62,7 @@ class _Materials:
                 return LossObjective()
 
 
-def make_objective(
+def make_objectives(
     config: SearchConfig,
     *,
     frechet_reference: FrechetReference | None,
@@ -71,8 +70,10 @@ def make_objective(
     table: str,
     text_features: Tensor | None = None,
     text_table: str | None = None,
-) -> Objective:
-    """The objective that ``config.objective`` names, or the weighted sum of several.
+) -> list[Objective]:
+    """Those that ``config.pareto`` names, in its order; else the one of ``config.objective``.
+
+    Several with their coefficients are one objective, their weighted sum.
 
     Args:
         config: the search's configuration.
@@ -89,34 +90,8 @@ def make_objective(
     materials = _Materials(
         frechet_reference, real_features, table, text_features, text_table or table
     )
+    if config.pareto:
+        return [materials.made(name) for name in config.pareto]
     if isinstance(config.objective, str):
-        return materials.made(config.objective)
-    return WeightedSum({materials.made(name): a for name, a in config.objective.items()})
-
-
-def make_objectives(
-    config: SearchConfig,
-    *,
-    frechet_reference: FrechetReference | None,
-    real_features: Tensor | None,
-    table: str,
-    text_features: Tensor | None = None,
-    text_table: str | None = None,
-) -> list[Objective]:
-    """Those that ``config.pareto`` names, in its order; else :func:`make_objective`'s alone.
-
-    Args and errors are those of :func:`make_objective`.
-    """
-    make = partial(
-        make_objective,
-        frechet_reference=frechet_reference,
-        real_features=real_features,
-        table=table,
-        text_features=text_features,
-        text_table=text_table,
-    )
-    if not config.pareto:
-        return [make(config)]
-    return [
-        make(config.model_copy(update={"objective": name, "pareto": ()})) for name in config.pareto
-    ]
+        return [materials.made(config.objective)]
+    return [WeightedSum({materials.made(name): a for name, a in config.objective.items()})]
