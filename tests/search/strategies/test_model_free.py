@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from deme.errors import ConfigError, MissingExtraError
+from deme.errors import ConfigError
 from deme.search.space import Box, Candidate
 from deme.search.strategies import CmaEsStrategy, EvolutionStrategy
 from search.strategies.quadratics import anchors_of, search, separable, valley
@@ -91,9 +89,3 @@ def test_the_anchors_are_the_first_parents_and_a_round_has_its_batch() -> None:
 def test_a_population_of_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="population of 1 has no two parents"):
         EvolutionStrategy(Box.cube((0.0, 1.0), 2), 10, population=1)
-
-
-def test_without_the_package_the_install_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    with pytest.raises(MissingExtraError, match=r"cmaes needs .*pip install 'deme\[search\]'"):
-        CmaEsStrategy(Box.cube((0.0, 1.0), 2), 10)

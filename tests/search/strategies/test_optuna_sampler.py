@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 
 import optuna
 import pytest
 
-from deme.errors import ConfigError, MissingExtraError
+from deme.errors import ConfigError
 from deme.search.evaluation import Evaluation
 from deme.search.space import Box, Candidate
 from deme.search.strategies import OptunaStrategy
@@ -100,9 +99,3 @@ def test_optuna_is_quiet_here_and_as_the_user_set_it_elsewhere(
 def test_several_objectives_are_not_for_gp() -> None:
     with pytest.raises(ConfigError, match=r"gp minimises one objective, not 2\. Choices: tpe, ns"):
         OptunaStrategy(UNIT[2], "gp", 5, objectives=2)
-
-
-def test_without_optuna_the_install_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r"tpe needs .*pip install 'deme\[search\]'"):
-        OptunaStrategy(UNIT[2], "tpe", 10)

@@ -74,7 +74,6 @@ def make_strategy(
 
     Raises:
         ConfigError: a strategy whose maker is not given, or arguments that do not suit it.
-        MissingExtraError: the package that it is made with is not installed.
 
     """
     makers = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import MissingExtraError
 from ...randomness import derive_seed
 from ..space import Box, Candidate
 from .penalty import Penalty
@@ -30,16 +29,12 @@ class CmaEsStrategy(RoundStrategy):
         seed: of the draws.
 
     Raises:
-        MissingExtraError: ``cmaes`` is not installed.
+        ConfigError: a budget below 1.
 
     """
 
     def __init__(self, box: Box, evaluations: int, *, seed: int = 0) -> None:
         super().__init__(box, evaluations)
-        try:
-            import cmaes  # noqa: F401  # here, so that a missing package is said before the anchors
-        except ImportError as error:
-            raise MissingExtraError("search.strategy cmaes", "cmaes", "search") from error
         self.seed = seed
 
     def rounds(self, anchors: Mapping[Candidate, Values]) -> Rounds:

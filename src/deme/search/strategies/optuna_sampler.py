@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from ...errors import ConfigError, MissingExtraError
+from ...errors import ConfigError
 from ...randomness import derive_seed
 from ..space import Box, Candidate
 from .penalty import Penalty
@@ -45,7 +45,6 @@ class OptunaStrategy(RoundStrategy):
 
     Raises:
         ConfigError: several objectives and a sampler of one.
-        MissingExtraError: Optuna is not installed.
 
     """
 
@@ -69,11 +68,8 @@ class OptunaStrategy(RoundStrategy):
         self.batch = batch
         self.seed = seed
         self.objectives = objectives
-        try:
-            with _quiet():
-                self.study = self._new_study()
-        except ImportError as error:
-            raise MissingExtraError(f"search.strategy {sampler}", "optuna", "search") from error
+        with _quiet():
+            self.study = self._new_study()
         self.penalty = Penalty()
 
     def rounds(self, anchors: Mapping[Candidate, Values]) -> Rounds:
