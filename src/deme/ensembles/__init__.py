@@ -1,0 +1,1 @@
+"""Ensembles of experts: which network serves which sampler step."""
