@@ -42,6 +42,19 @@ def load_spec(source: str, overrides: Sequence[str] = ()) -> RunSpec:
             not valid; the message names each with its choices.
 
     """
+    values = load_values(source)
+    for override in overrides:
+        apply_override(values, override)
+    return parse_config(RunSpec, values)
+
+
+def load_values(source: str) -> dict[str, Any]:
+    """The keys and values of a YAML file or a shipped recipe, its name among them.
+
+    Raises:
+        ConfigError: no such file or recipe, or YAML that does not parse.
+
+    """
     path = Path(source).expanduser()
     recipes = list_recipes()
     if path.is_file():
@@ -55,11 +68,9 @@ def load_spec(source: str, overrides: Sequence[str] = ()) -> RunSpec:
             given=source,
             fix="`deme init my.yaml` writes a commented configuration to start from",
         )
-    values = _parse(text, source)
+    values = parse_yaml(text, source)
     values.setdefault("name", name)
-    for override in overrides:
-        apply_override(values, override)
-    return parse_config(RunSpec, values)
+    return values
 
 
 def _read_text(path: Path) -> str:
@@ -69,7 +80,13 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"Cannot read {path}: {error}") from error
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """A mapping from YAML; ``source`` names it in errors.
+
+    Raises:
+        ConfigError: it does not parse, or is no mapping.
+
+    """
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

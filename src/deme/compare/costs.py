@@ -1,0 +1,105 @@
+"""What arms cost: operations of training and of sampling counted, time a sample measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..decouple import train_expert
+from ..denoisers import Denoiser
+from ..generate import ImageRequest, SamplerConfig, generate_images
+from ..runs.context import RunContext
+from ..runs.spec import RunSpec
+from ..runs.stages.train import expert_job
+from .tasks import sibling
+
+REPEATS = 5
+"""Timed batches of each arm, interleaved; the median is shown."""
+
+
+class FlopCounter:
+    """Counts floating-point operations, once for each kind of training.
+
+    A multiplication and an addition are two, as torch counts them; it counts convolutions, matrix
+    products and attention.
+
+    Args:
+        context: the comparison's own run.
+
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self._known: dict[str, float] = {}
+
+    def training_step(self, spec: RunSpec, index: int) -> float:
+        """One optimizer step of a run's expert: forward, backward, teacher, whatever it does."""
+        config = spec.decouple.model_copy(update={"steps": 1, "compile": False, "snapshots": 0})
+        key = config.model_copy(update={"learning_rate": 1.0}).model_dump_json()
+        if key not in self._known:
+            other = sibling(self.context, spec)
+            job = dataclasses.replace(expert_job(other, other.experts[index]), config=config)
+            counter = FlopCounterMode(display=False)
+            with tempfile.TemporaryDirectory() as folder, counter:
+                train_expert(job, Path(folder), other.accelerator, checkpointing_steps=2)
+            self._known[key] = float(counter.get_total_flops())
+        return self._known[key]
+
+
+def sample_flops(denoiser: Denoiser, sampler: SamplerConfig) -> float:
+    """Operations of one image, all sampler steps."""
+    labels = None if denoiser.num_classes is None else torch.zeros(1, dtype=torch.long)
+    counter = FlopCounterMode(display=False)
+    one = sampler.model_copy(update={"sample_batch_size": 1})
+    with counter:
+        generate_images(denoiser, ImageRequest(one, 0, 1, labels))
+    return float(counter.get_total_flops())
+
+
+def seconds_per_sample(
+    models: Mapping[str, tuple[Denoiser, SamplerConfig]], *, images: int
+) -> dict[str, float]:
+    """Median seconds an image, the models' batches interleaved.
+
+    Args:
+        models: by arm: what draws, and how.
+        images: in one batch.
+
+    """
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for repeat in range(REPEATS + 1):
+        for name, (denoiser, sampler) in models.items():
+            labels = None if denoiser.num_classes is None else torch.zeros(images, dtype=torch.long)
+            batch = sampler.model_copy(update={"sample_batch_size": images})
+            started = time.perf_counter()
+            generate_images(denoiser, ImageRequest(batch, repeat, images, labels))
+            if repeat:  # the first is the warm-up
+                times[name].append((time.perf_counter() - started) / images)
+    return {name: statistics.median(series) for name, series in times.items()}
+
+
+def weight_bytes(denoiser: Denoiser) -> int:
+    """Bytes of all weights that must be in memory to sample; shared networks count once."""
+    storages = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in denoiser.network.state_dict().values()
+    }
+    return sum(storages.values())
+
+
+def arm_costs(denoiser: Denoiser, sampler: SamplerConfig) -> dict[str, Any]:
+    """What one arm's model needs at inference."""
+    return {
+        "parameters": sum(p.numel() for p in dict.fromkeys(denoiser.network.parameters())),
+        "weight_bytes": weight_bytes(denoiser),
+        "flops_per_sample": sample_flops(denoiser, sampler),
+        "sampler_steps": sampler.sampler_steps,
+    }

@@ -1,0 +1,1 @@
+"""Comparisons shipped with the package."""
