@@ -150,14 +150,18 @@ class Comparison:
         }
 
     def _set(self, contender: Contender, seed: int, *, judged: bool) -> ImageSet:
-        run = self.spec.run
-        own: SamplerConfig = run.evaluate if judged else run.search
-        fields = set(SamplerConfig.model_fields)
-        sampler = contender.sampler or SamplerConfig(**own.model_dump(include=fields))
-        count = self._count() if judged else run.search.images
+        count = self.judged_count() if judged else self.spec.run.search.images
+        sampler = self.sampler_of(contender, judged=judged)
         return ImageSet(contender.model, sampler, seed, count, judged)
 
-    def _count(self) -> int:
+    def sampler_of(self, contender: Contender, *, judged: bool = True) -> SamplerConfig:
+        """How an arm's images are drawn: its own sampler, or the protocol's."""
+        own: SamplerConfig = self.spec.run.evaluate if judged else self.spec.run.search
+        fields = set(SamplerConfig.model_fields)
+        return contender.sampler or SamplerConfig(**own.model_dump(include=fields))
+
+    def judged_count(self) -> int:
+        """Images for each number of the table."""
         reference = self.context.references[self.context.detectors[0].name]
         return reference.generated_count(self.spec.run.evaluate.images)
 

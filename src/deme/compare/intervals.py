@@ -41,10 +41,11 @@ class Difference:
 def mean_and_deviation(values: Values) -> tuple[float, float | None]:
     """The mean over all seeds, and the deviation over training seeds of the means over noise.
 
-    With one training seed the deviation is over the noise seeds; None where there is one of each.
+    With one training seed, and for a model that no training changes, the deviation is over the
+    noise seeds; None where there is one of each.
     """
     means = [statistics.fmean(series) for series in values]
-    series = means if len(means) > 1 else list(values[0])
+    series = means if len(set(means)) > 1 else list(values[0])
     return statistics.fmean(means), statistics.stdev(series) if len(series) > 1 else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..decouple import open_pipeline
 from ..denoisers import Denoiser, RoutedDenoiser
 from ..files import hash_value
 from ..merge import InPlaceMerger, StateDict, TaskVector
@@ -50,6 +51,18 @@ class PipelineModel:
     def open(self, context: RunContext) -> Denoiser:
         """Loads it."""
         return context.load_pipeline(self.folder)
+
+
+@dataclass(frozen=True)
+class ElsewhereModel:
+    """A pipeline's folder or hub id that no run here made; ``digest`` is its weights'."""
+
+    path: str
+    digest: str
+
+    def open(self, context: RunContext) -> Denoiser:
+        """Loads it."""
+        return open_pipeline(self.path).to(context.accelerator.device)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from ..runs.spec import RunSpec
 from .arms.experts import ExpertsArm
 from .arms.finetune import FinetuneArm
 from .arms.merged import MergedArm
+from .arms.pipeline import PipelineArm
 from .arms.pretrained import PretrainedArm
 from .contender import Setting
 
 AnyArm = Annotated[
-    PretrainedArm | FinetuneArm | ExpertsArm | MergedArm, Field(discriminator="kind")
+    PretrainedArm | PipelineArm | FinetuneArm | ExpertsArm | MergedArm, Field(discriminator="kind")
 ]
 
 

@@ -1,0 +1,51 @@
+"""From sets of images to numbers: each metric on each detector, for every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..metrics import measure
+from .comparison import Comparison
+from .drawing import ImageSet
+
+ArmValues = dict[str, dict[str, list[list[float]]]]
+"""detector → metric → one list per training seed → one value per noise seed."""
+
+
+def values_of(
+    comparison: Comparison, sets: Sequence[ImageSet], notes: dict[str, None]
+) -> ArmValues:
+    """Each metric on each detector, for every training and noise seed, in the sets' order."""
+    noises = len(comparison.spec.run.evaluate.seeds)
+    found: ArmValues = {}
+    for number, images in enumerate(sets):
+        for detector, metrics in measured(comparison, images, notes).items():
+            for metric, value in metrics.items():
+                rows = found.setdefault(detector, {}).setdefault(metric, [])
+                if number % noises == 0:
+                    rows.append([])
+                rows[-1].append(value)
+    return found
+
+
+def measured(
+    comparison: Comparison, images: ImageSet, notes: dict[str, None]
+) -> dict[str, dict[str, float]]:
+    """The metrics of one set of images on each detector."""
+    context = comparison.context
+    features = images.features(context)
+    names = list(comparison.spec.run.evaluate.metrics)
+    found = {}
+    for detector in context.detectors:
+        reference = context.references[detector.name]
+        indices = reference.split[0]
+        measurement = measure(
+            names,
+            reference.features[indices],
+            features[detector.name],
+            protocol=reference.protocol(indices),
+            reference=reference.evaluation,
+        )
+        found[detector.name] = {name: measurement[name].value for name in names}
+        notes.update(dict.fromkeys(f"{detector.name}: {note}" for note in measurement.notes))
+    return found

@@ -1,0 +1,165 @@
+"""``compare.json``: all that the table says, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..data import pixels
+from ..files import atomic_path
+from ..runs.stages.evaluate import SAMPLES_KEPT
+from .comparison import Comparison
+from .costs import arm_costs, seconds_per_sample
+from .curve import curve_points
+from .intervals import Values, mean_and_deviation, paired_difference
+from .judging import ArmValues, values_of
+
+RECORD = "compare.json"
+TIMED_IMAGES = 64
+"""Images in a timed batch."""
+
+
+def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str, Any]:
+    """The record of the arms that are judged so far."""
+    spec, context = comparison.spec, comparison.context
+    config = spec.run.evaluate
+    detectors = [detector.name for detector in context.detectors]
+    notes: dict[str, None] = {}
+    values = {name: values_of(comparison, comparison.judged_sets(name), notes) for name in judged}
+    costs = _costs(comparison, judged)
+    reference = values.get(spec.reference)
+    arms = {name: _arm(comparison, name, values[name], costs[name]) for name in judged}
+    if reference is not None:
+        for name in judged:
+            if name != spec.reference:
+                arms[name]["against"] = _against(reference, values[name], spec.confidence)
+    batch = spec.run.decouple.batch_size * spec.run.decouple.gradient_accumulation_steps
+    return {
+        "name": spec.name,
+        "protocol": _protocol(comparison),
+        "metrics": list(config.metrics),
+        "detectors": detectors,
+        "floor": {name: _floors(comparison, name) for name in detectors},
+        "seeds": {"training": list(spec.seeds), "noise": list(config.seeds)},
+        "images": comparison.judged_count(),
+        "confidence": spec.confidence,
+        "reference": spec.reference,
+        "budget": {
+            "steps": comparison.budget_steps,
+            "images_per_step": batch,
+            "images": comparison.budget_steps * batch,
+        },
+        "trials": _trials(comparison),
+        "arms": {name: arms[name] for name in spec.arms if name in arms},
+        "curve": curve_points(comparison, judged),
+        "notes": list(notes),
+        "missing": [name for name in spec.arms if name not in arms],
+    }
+
+
+def _arm(
+    comparison: Comparison, name: str, values: ArmValues, costs: Mapping[str, Any]
+) -> dict[str, Any]:
+    arm = comparison.spec.arms[name]
+    seed = comparison.spec.seeds[0]
+    contender = comparison.contender(name, seed)
+    choice = comparison.choice(name, seed)
+    return {
+        "title": arm.title or name.replace("_", " "),
+        "kind": arm.kind,
+        "of": arm.of,
+        **costs,
+        **dataclasses.asdict(contender.cost),
+        "facts": dict(contender.facts),
+        "chosen": choice.setting.describe() if arm.tuned else None,
+        "trials": [{**t.setting.describe(), "value": t.value} for t in choice.trials],
+        "values": values,
+        "metrics": {
+            detector: {metric: _spread(series) for metric, series in metrics.items()}
+            for detector, metrics in values.items()
+        },
+    }
+
+
+def _costs(comparison: Comparison, judged: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What each arm needs at inference, timed side by side."""
+    context, seed = comparison.context, comparison.spec.seeds[0]
+    opened = {}
+    for name in judged:
+        contender = comparison.contender(name, seed)
+        opened[name] = (contender.model.open(context), comparison.sampler_of(contender))
+    seconds = seconds_per_sample(opened, images=TIMED_IMAGES)
+    return {
+        name: {**arm_costs(denoiser, sampler), "seconds_per_sample": seconds[name]}
+        for name, (denoiser, sampler) in opened.items()
+    }
+
+
+def _against(reference: ArmValues, other: ArmValues, confidence: float) -> dict[str, Any]:
+    """The reference minus another arm, paired."""
+    return {
+        detector: {
+            metric: paired_difference(reference[detector][metric], series, confidence).to_dict()
+            for metric, series in metrics.items()
+        }
+        for detector, metrics in other.items()
+    }
+
+
+def _trials(comparison: Comparison) -> dict[str, Any]:
+    spec = comparison.spec
+    seeds = spec.seeds if spec.trials.at == "each" else spec.seeds[:1]
+    return {
+        "learning_rates": spec.trials.learning_rates,
+        "averages": spec.trials.averages,
+        "count": spec.trials.count,
+        "tuned_at": list(seeds),
+        "objective": f"frechet, {comparison.context.detectors[0].name}",
+    }
+
+
+def _protocol(comparison: Comparison) -> str:
+    context, config = comparison.context, comparison.spec.run.evaluate
+    reference = context.references[context.detectors[0].name]
+    protocol = dataclasses.replace(
+        reference.protocol(reference.split[0]),
+        generated_images=comparison.judged_count(),
+        sampler=config.describe(),
+        seeds=tuple(config.seeds),
+    )
+    halves = "tuning and judging on disjoint real halves" if reference.halves else ""
+    return " · ".join(part for part in (protocol.describe(), halves) if part)
+
+
+def _floors(comparison: Comparison, detector: str) -> dict[str, Any]:
+    reference = comparison.context.references[detector]
+    found = {name: reference.floor(name) for name in comparison.spec.run.evaluate.metrics}
+    return {
+        name: {"mean": floor.mean, "std": floor.deviation, "images": floor.images}
+        for name, floor in found.items()
+    }
+
+
+def _spread(values: Values) -> dict[str, float | None]:
+    mean, deviation = mean_and_deviation(values)
+    return {"mean": mean, "std": deviation}
+
+
+def write_samples(comparison: Comparison) -> None:
+    """The first images of every arm from the same noise, and real ones beside."""
+    context = comparison.context
+    shown = min(SAMPLES_KEPT, len(context.source))
+    samples: dict[str, Tensor] = {"real": pixels(context.source, list(range(shown)))}
+    for name in comparison.spec.arms:
+        samples[name] = comparison.judged_sets(name)[0].first_images(context)
+    for name, images in samples.items():
+        path = context.store.path / "samples" / f"{name}.npy"
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.save(file, images.numpy())
+
+
+__all__ = ["RECORD", "comparison_record", "write_samples"]
