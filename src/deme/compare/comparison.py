@@ -54,7 +54,7 @@ class Comparison:
         if values.get("timestep_boundaries") is None:
             values.pop("timestep_boundaries", None)
         return RunSpec(
-            name=f"{base.name}-train",
+            name="train",  # whichever comparison it is for: another finds it done
             model=base.model,
             data=base.data,
             detector=base.detector,

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...config import parse_config
 from ...decouple import DecoupleConfig, Partition
 from ...files import read_json
-from ...runs.spec import ExternalExpert, RunSpec
+from ...runs.spec import EvaluateConfig, ExternalExpert, RunSpec
 from ...search import SearchConfig
 from ..contender import Contender, Cost, Setting
 from ..models import PipelineModel
@@ -50,7 +50,7 @@ class MergedArm(Arm):
         ]
         search = base.search.model_dump(mode="json") | self.search
         return RunSpec(
-            name=f"{base.name}-merge",
+            name="merge",
             model=base.model,
             data=base.data,
             detector=base.detector,
@@ -58,7 +58,7 @@ class MergedArm(Arm):
             decouple=DecoupleConfig(steps=0),
             experts=experts,
             search=parse_config(SearchConfig, search),
-            evaluate=base.evaluate,
+            evaluate=EvaluateConfig(reference=base.evaluate.reference, seeds=base.evaluate.seeds),
         )
 
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
