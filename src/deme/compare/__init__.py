@@ -10,11 +10,13 @@
 - :mod:`.costs`, :mod:`.curve`, :mod:`.intervals`: what arms cost, quality against time, paired
   differences
 - :mod:`.record`: ``compare.json``; :mod:`.job`: the whole
+- :mod:`.joining`: several comparisons in one table, where their protocols are the same
 """
 
 from .comparison import Comparison
 from .contender import Contender, Cost, Setting
 from .job import open_comparison, run_comparison
+from .joining import join_folders, join_records, read_records
 from .loading import list_comparisons, load_comparison
 from .spec import CompareSpec
 
@@ -24,8 +26,11 @@ __all__ = [
     "Contender",
     "Cost",
     "Setting",
+    "join_folders",
+    "join_records",
     "list_comparisons",
     "load_comparison",
     "open_comparison",
+    "read_records",
     "run_comparison",
 ]

@@ -62,6 +62,10 @@ class Comparison:
             decouple=parse_config(DecoupleConfig, values),
         )
 
+    def arm(self, name: str) -> Arm:
+        """An arm by its name."""
+        return self.spec.arms[name]
+
     def settings(self) -> Sequence[Setting]:
         """The learning rates, at the published average."""
         return self.spec.settings()
@@ -106,7 +110,7 @@ class Comparison:
         tuned = [name for name in names if self.spec.arms[name].tuned]
         for name in names:
             if name not in tuned:
-                of = self.spec.arms[name].of
+                of = self.arm(name).made_of()
                 setting = self.settings()[0] if of is None else self.choice(of, seed).setting
                 self.choices[name, seed] = Choice(setting, ())
         trials = self._tried({name: list(self.settings()) for name in tuned}, seed)
@@ -167,13 +171,10 @@ class Comparison:
 
     def _do(self, wanted: Iterable[tuple[str, int, Setting]]) -> None:
         """Does the tasks of arms, phase by phase, each task once."""
-        phases = [self._arm(name).phases(self, seed, s) for name, seed, s in wanted]
+        phases = [self.arm(name).phases(self, seed, s) for name, seed, s in wanted]
         for depth in range(max(map(len, phases), default=0)):
             tasks = dict.fromkeys(t for phase in phases if depth < len(phase) for t in phase[depth])
             self._side_by_side(list(tasks))
-
-    def _arm(self, name: str) -> Arm:
-        return self.spec.arms[name]
 
     def _side_by_side(self, tasks: list[Task]) -> None:
         self._sweep(tasks)
@@ -196,7 +197,7 @@ def levels(arms: dict[str, Any]) -> list[list[str]]:
     """Arms in groups, each made of arms of the groups before alone; their order is kept."""
     depth: dict[str, int] = {}
     for name, arm in arms.items():
-        depth[name] = 0 if arm.of is None else depth[arm.of] + 1
+        depth[name] = 0 if (of := arm.made_of()) is None else depth[of] + 1
     return [[n for n in depth if depth[n] == d] for d in range(max(depth.values()) + 1)]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data import pixels
 from ..files import atomic_path
+from ..metrics import Protocol
 from ..runs.stages.evaluate import SAMPLES_KEPT
 from .comparison import Comparison
 from .costs import arm_costs, seconds_per_sample
@@ -41,6 +42,7 @@ def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str
     return {
         "name": spec.name,
         "protocol": _protocol(comparison),
+        "protocols": {name: _protocol_of(comparison, name).to_dict() for name in detectors},
         "metrics": list(config.metrics),
         "detectors": detectors,
         "floor": {name: _floors(comparison, name) for name in detectors},
@@ -71,7 +73,7 @@ def _arm(
     return {
         "title": arm.title or name.replace("_", " "),
         "kind": arm.kind,
-        "of": arm.of,
+        "of": arm.made_of(),
         **costs,
         **dataclasses.asdict(contender.cost),
         "facts": dict(contender.facts),
@@ -122,17 +124,23 @@ def _trials(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _protocol(comparison: Comparison) -> str:
-    context, config = comparison.context, comparison.spec.run.evaluate
-    reference = context.references[context.detectors[0].name]
-    protocol = dataclasses.replace(
+def _protocol_of(comparison: Comparison, detector: str) -> Protocol:
+    config = comparison.spec.run.evaluate
+    reference = comparison.context.references[detector]
+    return dataclasses.replace(
         reference.protocol(reference.split[0]),
         generated_images=comparison.judged_count(),
         sampler=config.describe(),
         seeds=tuple(config.seeds),
     )
-    halves = "tuning and judging on disjoint real halves" if reference.halves else ""
-    return " · ".join(part for part in (protocol.describe(), halves) if part)
+
+
+def _protocol(comparison: Comparison) -> str:
+    first = comparison.context.detectors[0].name
+    halves = comparison.context.references[first].halves
+    said = "tuning and judging on disjoint real halves" if halves else ""
+    line = _protocol_of(comparison, first).describe()
+    return " · ".join(part for part in (line, said) if part)
 
 
 def _floors(comparison: Comparison, detector: str) -> dict[str, Any]:

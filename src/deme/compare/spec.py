@@ -10,13 +10,16 @@ from ..config import Config
 from ..runs.spec import RunSpec
 from .arms.experts import ExpertsArm
 from .arms.finetune import FinetuneArm
+from .arms.lcsc import LcscArm
 from .arms.merged import MergedArm
 from .arms.pipeline import PipelineArm
 from .arms.pretrained import PretrainedArm
+from .arms.soup import SoupArm
 from .contender import Setting
 
 AnyArm = Annotated[
-    PretrainedArm | PipelineArm | FinetuneArm | ExpertsArm | MergedArm, Field(discriminator="kind")
+    PretrainedArm | PipelineArm | FinetuneArm | ExpertsArm | MergedArm | SoupArm | LcscArm,
+    Field(discriminator="kind"),
 ]
 
 
@@ -93,9 +96,9 @@ class CompareSpec(Config):
                 if name not in self.arms:
                     raise ValueError(f"{place} names no arm: {name}; arms: {', '.join(known)}")
         for index, (name, arm) in enumerate(self.arms.items()):
-            if arm.of is not None and arm.of not in known[:index]:
+            if (of := arm.made_of()) is not None and of not in known[:index]:
                 raise ValueError(
-                    f"arms.{name} is made of {arm.of!r}, which is no arm above it; "
+                    f"arms.{name} is made of {of!r}, which is no arm above it; "
                     f"above: {', '.join(known[:index]) or 'none'}"
                 )
         return self

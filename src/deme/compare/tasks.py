@@ -91,27 +91,31 @@ class AverageTask:
         spec: the run, as JSON; its trainings kept this width.
         index: which of its experts.
         width: the average's relative width.
+        step: of the training; None: its last.
 
     """
 
     spec: str
     index: int
     width: float
+    step: int | None = None
 
     def run(self, context: RunContext) -> bool:
         """Writes it, or finds it done."""
         other = sibling(context, RunSpec.model_validate_json(self.spec))
         expert = other.experts[self.index]
-        artifact = average_artifact(expert.name, self.width)
+        artifact = average_artifact(expert.name, self.width, self.step)
         made_from = {
             "expert": other.store.digest_of(f"experts/{expert.name}"),
             "width": self.width,
+            "step": self.step,
         }
         if other.store.is_complete(artifact, made_from):
             return False
         snapshots = ExpertSnapshots.open(other.expert_folder(expert))
         denoiser = other.denoiser.clone()
-        denoiser.load_weights(snapshots.reconstruct(snapshots.steps[-1], self.width))
+        step = snapshots.steps[-1] if self.step is None else self.step
+        denoiser.load_weights(snapshots.reconstruct(step, self.width))
         with atomic_path(other.store.path / artifact) as partial:
             partial.mkdir()
             denoiser.save(partial)
@@ -119,9 +123,10 @@ class AverageTask:
         return True
 
 
-def average_artifact(expert: str, width: float) -> str:
+def average_artifact(expert: str, width: float, step: int | None = None) -> str:
     """Where an expert's other average is, in its run's folder."""
-    return str(Path("averages") / f"{width:g}" / expert)
+    folder = Path("averages") / f"{width:g}"
+    return str((folder if step is None else folder / f"step-{step:06d}") / expert)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from ..metrics import (
     FrechetReference,
     Protocol,
     RealFloor,
+    metric_named,
     real_floor,
 )
+from ..metrics.detector import FEATURES
+from .measured_tables import tables_read
 from .spec import RunSpec
 from .store import RunStore
 
@@ -50,6 +54,9 @@ class Reference:
         self.source = source
         self.detector = detector
         self.halves = spec.evaluate.reference == "halves"
+        self._floors: dict[str, RealFloor] = {}
+        self._tables: dict[str, Tensor] = {}
+        self._floors: dict[str, RealFloor] = {}
 
     @cached_property
     def features(self) -> Tensor:
@@ -66,6 +73,38 @@ class Reference:
                 save_file({"features": torch.cat(parts)}, partial)
             self.store.complete(artifact, made_from)
         return load_file(path)["features"]
+
+    def table(self, name: str) -> Tensor:
+        """One of the detector's tables of all real images, float32 ``(N, width)``.
+
+        Raises:
+            ConfigError: the detector does not make it.
+
+        """
+        if name == FEATURES:
+            return self.features
+        if name not in self._tables:
+            self._tables[name] = self._made(name)
+        return self._tables[name]
+
+    def _made(self, name: str) -> Tensor:
+        artifact = f"reference/{self.detector.name}-{name}.safetensors"
+        made_from = {"data": self.source.digest, "detector": self.detector.digest}
+        path = self.store.path / artifact
+        if not self.store.is_complete(artifact, made_from):
+            parts = [
+                self.detector.tables(pixels(self.source, list(range(start, stop))), [name])[name]
+                for start, stop in _chunks(len(self.source))
+            ]
+            with atomic_path(path) as partial:
+                save_file({name: torch.cat(parts)}, partial)
+            self.store.complete(artifact, made_from)
+        return load_file(path)[name]
+
+    def evaluation_tables(self, metrics: Sequence[str]) -> dict[str, Tensor]:
+        """What the metrics read of the evaluation's real images, by the table's name."""
+        names = (FEATURES, *tables_read(self.detector, metrics))
+        return {name: self.table(name)[self.split[0]] for name in names}
 
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
@@ -123,8 +162,14 @@ class Reference:
 
         With halves, the first value is the very split of search and evaluation.
         """
-        pairs = [disjoint_halves(len(self.source), SPLIT_SEED + i) for i in range(FLOOR_REPEATS)]
-        return real_floor(self.features, metric=metric, halves=pairs)
+        if metric not in self._floors:
+            halves = [
+                disjoint_halves(len(self.source), SPLIT_SEED + i) for i in range(FLOOR_REPEATS)
+            ]
+            name = metric_named(metric).reads
+            tables = {name: self.table(name)}
+            self._floors[metric] = real_floor(tables, metric=metric, halves=halves)
+        return self._floors[metric]
 
     def _frechet(self, indices: Tensor, name: str) -> FrechetReference:
         statistics = self._statistics(self.features[indices], indices)

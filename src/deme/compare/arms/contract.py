@@ -36,6 +36,10 @@ class Bench(Protocol):
         """
         ...
 
+    def arm(self, name: str) -> Arm:
+        """An arm by its name, to make another of what it trains."""
+        ...
+
     def settings(self) -> Sequence[Setting]:
         """The learning rates that are tried, at the published average."""
         ...
@@ -66,14 +70,13 @@ class Arm(Config):
     title: str | None = None
     """What a reader calls it; None: its name."""
 
-    @property
-    def of(self) -> str | None:
+    def made_of(self) -> str | None:
         """The arm that this one is made of, and that must be made before."""
         return None
 
     @property
     def tuned(self) -> bool:
-        """Whether it is tried at every setting; else it takes the chosen setting of :attr:`of`."""
+        """Whether it is tried at every setting; else it takes what :meth:`made_of`'s arm chose."""
         return True
 
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:

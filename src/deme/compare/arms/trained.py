@@ -24,22 +24,26 @@ def training_phases(spec: RunSpec, experts: int, setting: Setting) -> list[list[
 def expert_folders(bench: Bench, spec: RunSpec, setting: Setting) -> tuple[Path, ...]:
     """Where the experts of a run are, or will be, at the setting's average."""
     run = sibling(bench.context, spec)
-    return tuple(run.store.path / name for name in _artifacts(run, setting))
+    return tuple(run.store.path / name for name in _artifacts(run, setting.average))
 
 
 def expert_models(bench: Bench, spec: RunSpec, setting: Setting) -> tuple[PipelineModel, ...]:
     """The finished experts of a run, at the setting's average."""
-    run = sibling(bench.context, spec)
+    return finished_experts(sibling(bench.context, spec), setting.average)
+
+
+def finished_experts(run: RunContext, average: float | None) -> tuple[PipelineModel, ...]:
+    """The same for a run that is open, in whichever process."""
     return tuple(
         PipelineModel(run.store.path / name, run.store.digest_of(name))
-        for name in _artifacts(run, setting)
+        for name in _artifacts(run, average)
     )
 
 
-def _artifacts(run: RunContext, setting: Setting) -> list[str]:
-    if setting.average is None:
+def _artifacts(run: RunContext, average: float | None) -> list[str]:
+    if average is None:
         return [f"experts/{expert.name}" for expert in run.experts]
-    return [average_artifact(expert.name, setting.average) for expert in run.experts]
+    return [average_artifact(expert.name, average) for expert in run.experts]
 
 
 def training_cost(bench: Bench, spec: RunSpec, experts: int) -> Cost:
