@@ -18,6 +18,8 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@# without its torchvision, which fits no CPU build of torch: the tests stand in for that
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torch-fidelity>=0.4'
 	touch $@
 
 demo: install

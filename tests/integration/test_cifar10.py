@@ -23,7 +23,7 @@ PUBLISHED_PARAMETERS = 35_746_307
 )
 def test_the_recipe_runs_from_experts_to_metrics(tmp_path: Path) -> None:
     spec = load_spec(
-        "cifar10",
+        "cifar10-recommended",
         [
             "model.random_weights=true",
             f"data.dataset={DATA / 'cifar10'}",

@@ -15,7 +15,11 @@ from integration.tiny_run import context_of
 IMPOSSIBLE = {
     "merge_method": ("search.merge_method=tiess", "tiess"),
     "parameter": ("search.parameters={denstiy: 0.5}", "denstiy"),
-    "statistics": ("search.merge_method=fisher", "statistics"),
+    "negative weights of a mean": ("search.merge_method=fisher", "no meaning for the weight"),
+    "a parameter out of its range": (
+        "search={merge_method: ties, parameters: {density: [0, 1]}}",
+        "density",
+    ),
     "strategy": ("search.strategy=grid", "follow from its levels"),  # evaluations are given too
     "clip_score": ("search.objective=clip_score", "captions"),
     "detector": ("detector=nowhere.pt", "nowhere.pt"),
@@ -56,6 +60,21 @@ def test_a_search_is_planned_while_there_are_no_experts(
     require_possible_search(context)
     candidates = dict(plan(context, tmp_path).rows)["search"]
     assert candidates.startswith("about ") and not context.store.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("decouple.snapshots=3", "search.snapshots=true"), "finished weights"),
+        (("decouple.projection=block",), "projections"),
+    ],
+)
+def test_statistics_are_of_finished_experts_in_the_stock_architecture(
+    overrides: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    context = context_of(tmp_path, "search.merge_method=fisher", "search.bounds=[0, 1]", *overrides)
+    with pytest.raises(ConfigError, match=words):
+        require_possible_search(context)
 
 
 def test_steps_are_searched_only_where_there_are_several(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from deme.denoisers import Denoiser, load_denoiser
-from deme.errors import MismatchError
+from deme.errors import ConfigError, MismatchError
 from deme.merge import InPlaceMerger, StateDict, TaskVector, merge_weights, read_weights
+from deme.merge.statistics import ExpertStatistics, StatisticsDescription
 
 
 @pytest.fixture
@@ -52,3 +53,39 @@ def test_the_output_is_the_fresh_merges(
     fresh.load_weights(merge_weights(merger.base, merger.vectors, (0.5, 0.5)))
     merger((9.0, -9.0))
     assert torch.equal(merger((0.5, 0.5)).predict(x_t, t, {}), fresh.predict(x_t, t, {}))
+
+
+def test_a_method_gets_the_statistics_of_each_expert(merger: InPlaceMerger) -> None:
+    theta, vectors = merger.base, merger.vectors
+    measured = [_statistics(theta, vectors[0], 1.0), _statistics(theta, vectors[1], 3.0)]
+    fisher = InPlaceMerger(merger.denoiser, theta, vectors, method="fisher", statistics=measured)(
+        (0.5, 0.5)
+    ).weights()
+    quarters = merge_weights(theta, vectors, (0.25, 0.75))
+    for name, tensor in fisher.items():
+        torch.testing.assert_close(tensor, quarters[name])
+
+
+def test_a_method_with_statistics_cannot_do_without(merger: InPlaceMerger) -> None:
+    with pytest.raises(ConfigError, match="needs the fisher statistics"):
+        InPlaceMerger(merger.denoiser, merger.base, merger.vectors, method="fisher")
+    with pytest.raises(ConfigError, match="needs the regmean statistics"):
+        merge_weights(merger.base, merger.vectors, (0.5, 0.5), method="regmean")
+
+
+def _statistics(theta: StateDict, vector: TaskVector, importance: float) -> ExpertStatistics:
+    tensors = {name: torch.full_like(theta[name], importance) for name in theta}
+    description = StatisticsDescription(
+        kind="fisher",
+        min_timestep=0,
+        max_timestep=1000,
+        samples=1,
+        images=1,
+        seed=0,
+        model=vector.name,
+        weights_sha256="",
+        data_sha256="",
+        deme_version="",
+        scale=1.0,
+    )
+    return ExpertStatistics(tensors, description)

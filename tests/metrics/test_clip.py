@@ -11,7 +11,7 @@ from deme.errors import ConfigError, ModelError, StorageError
 from deme.files import hash_file
 from deme.metrics import load_detector
 from deme.metrics.clip import clip_text_features
-from deme.metrics.clip_preparation import CLIP_DEVIATION, ClipPreparation
+from deme.metrics.preparation import CLIP_DEVIATION, ImagePreparation
 from metrics.tiny_clip import DIMENSIONS, SIDE, write_tiny_clip
 
 LEVEL = 1 / 255 / min(CLIP_DEVIATION)
@@ -55,7 +55,7 @@ def test_pixels_are_those_of_pillow_to_one_level(
 ) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     images = pictures(3, *shape)
-    ours = ClipPreparation.of_folder(tmp_path, side=99)(images)
+    ours = ImagePreparation.of_folder(tmp_path, side=99)(images)
     theirs = stock_pixels(images, **settings)
     assert ours.shape == theirs.shape
     difference = (ours - theirs).abs()
@@ -66,7 +66,7 @@ def test_pixels_are_those_of_pillow_to_one_level(
 def test_without_settings_clips_own_are_used(tmp_path: Path) -> None:
     images = pictures(2, 30, 30)
     size = {"size": {"shortest_edge": 24}, "crop_size": {"height": 24, "width": 24}}
-    ours = ClipPreparation.of_folder(tmp_path, side=24)(images)
+    ours = ImagePreparation.of_folder(tmp_path, side=24)(images)
     assert float((ours - stock_pixels(images, **size)).abs().max()) < 1.01 * LEVEL
 
 
@@ -167,4 +167,4 @@ def test_other_models_and_places_are_refused(tiny_clip: Path, tmp_path: Path) ->
 def test_unknown_image_settings_are_refused(settings: object, tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelError, match="settings that are not CLIP's"):
-        ClipPreparation.of_folder(tmp_path, side=16)
+        ImagePreparation.of_folder(tmp_path, side=16)

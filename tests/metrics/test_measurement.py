@@ -11,7 +11,9 @@ from deme.metrics import (
     MetricSettings,
     MetricValue,
     Protocol,
+    cmmd,
     compute_metrics,
+    density_coverage,
     frechet_distance,
     kernel_distance,
     measure,
@@ -21,7 +23,7 @@ from deme.metrics import (
 )
 
 PROTOCOL = Protocol("digits", "a" * 64, reference_digest="b" * 64, sampler="ddim", sampler_steps=20)
-ALL = ["recall", "frechet", "kid", "precision"]
+ALL = ["recall", "frechet", "kid", "precision", "coverage", "density", "cmmd"]
 
 
 def random_features(count: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -33,7 +35,9 @@ REAL, GENERATED = random_features(60, 1), random_features(40, 2, 0.5)
 
 
 def test_every_metric_is_the_function_of_its_name() -> None:
-    settings = MetricSettings(subsets=3, subset_size=20, subset_seed=7, neighbours=2)
+    settings = MetricSettings(
+        subsets=3, subset_size=20, subset_seed=7, neighbours=2, density_neighbours=4
+    )
     found = compute_metrics(ALL, REAL, GENERATED, settings=settings)
     coverage = precision_recall(REAL, GENERATED, 2)
     statistics = [FeatureStatistics.from_features(x, PROTOCOL) for x in (REAL, GENERATED)]
@@ -43,7 +47,26 @@ def test_every_metric_is_the_function_of_its_name() -> None:
         "kid": kernel_distance(REAL, GENERATED, subsets=3, subset_size=20, seed=7),
         "precision": coverage.precision,
         "recall": coverage.recall,
+        "density": density_coverage(REAL, GENERATED, 4).density,
+        "coverage": density_coverage(REAL, GENERATED, 4).coverage,
+        "cmmd": cmmd(REAL, GENERATED),
     }
+
+
+def test_sfid_is_the_frechet_distance_of_the_spatial_table() -> None:
+    real = {"features": REAL, "spatial": REAL[:, :2]}
+    generated = {"features": GENERATED, "spatial": GENERATED[:, :2]}
+    found = compute_metrics(["sfid", "frechet"], real, generated)
+    assert found["sfid"] == compute_metrics(["frechet"], REAL[:, :2], GENERATED[:, :2])["frechet"]
+    assert found["frechet"] == compute_metrics(["frechet"], REAL, GENERATED)["frechet"]
+    kept = FrechetReference(FeatureStatistics.from_features(REAL[:30]))
+    beside = measure(["sfid"], real, generated, reference=kept, allow_unknown=True)
+    assert beside["sfid"].value == found["sfid"]  # the kept one is of other features
+
+
+def test_tables_are_of_the_same_images() -> None:
+    with pytest.raises(DataError, match="not of the same images"):
+        measure(["sfid"], {"spatial": REAL}, {"spatial": GENERATED, "features": GENERATED[:5]})
 
 
 def test_fid_is_another_name_of_the_frechet_distance() -> None:
@@ -57,7 +80,8 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest() -> None:
         compute_metrics(["frechett"], REAL, GENERATED)
     assert str(caught.value) == (
         "There is no metric 'frechett'. Did you mean 'frechet'? "
-        "Choices: frechet, kid, precision, recall."
+        "Choices: frechet, kid, precision, recall, density, coverage, inception_score, "
+        "inception_score_unsplit, sfid, cmmd."
     )
 
 
@@ -81,6 +105,12 @@ def test_numbers_are_compared_under_one_protocol_alone() -> None:
         fewer.better_than(more)
     with pytest.raises(ConfigError, match="'kid' and 'recall'"):
         low.better_than(upward[0])
+    three, five = (
+        measure(["recall"], REAL, GENERATED, settings=MetricSettings(neighbours=k))["recall"]
+        for k in (3, 5)
+    )
+    with pytest.raises(ProtocolError, match="k = 3 ≠ k = 5"):
+        three.better_than(five)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +122,6 @@ def test_too_few_images_are_noted(real: int, generated: int, expected: list[str]
     assert len(found.notes) == len(expected)
     for note, start in zip(found.notes, expected, strict=True):
         assert note.startswith(f"frechet: {start}") and "2 × D = 8" in note
-    assert measure(["precision"], REAL[:real], GENERATED[:generated]).notes == ()
 
 
 def test_kept_statistics_are_enough_for_the_frechet_distance() -> None:

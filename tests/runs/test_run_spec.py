@@ -71,7 +71,8 @@ def test_an_unknown_recipe_lists_the_recipes() -> None:
         load_spec("digit")
     assert str(raised.value).startswith(
         "'digit' is neither a YAML file here nor a shipped recipe. Did you mean 'digits'? "
-        "Choices: bedroom, church, cifar10, digits."
+        "Choices: bedroom, bedroom-recommended, church, church-recommended, cifar10, "
+        "cifar10-recommended, digits, fashion-mnist."
     )
 
 

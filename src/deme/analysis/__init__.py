@@ -17,6 +17,8 @@ matplotlib.
 :mod:`.strategy_curves`      several strategies' best so far against cost, judged on held-out noise
 :mod:`.pareto_front`         candidates of a search with several objectives
 :mod:`.arm_distances`        every arm's distance with deviation, seeds and floor
+:mod:`.paired_differences`   a comparison's reference against every other arm, with intervals
+:mod:`.quality_time`         a comparison's quality against the cost of a sample
 :mod:`.image_grid`           images side by side as one picture (Fig. 5)
 :mod:`.search_record`        what a search stored, with types
 :mod:`.anchor_titles`        what the points that every search evaluates are called
@@ -34,10 +36,25 @@ from .landscape import Landscape, PairPanel, WeightProfile, landscape
 from .landscape_drawing import draw_landscape
 from .losses import LossCurve, draw_loss_curves, loss_curves
 from .merging_weights import MergingWeights, draw_merging_weights, merging_weights
+from .paired_differences import (
+    PairedDifference,
+    PairedDifferences,
+    draw_paired_differences,
+    paired_differences,
+    paired_differences_size,
+)
 from .pareto_front import ParetoFront, draw_pareto_front, pareto_front, pareto_pairs
 from .predicted_landscape import PredictedLandscape, Slice, predicted_landscape
 from .predicted_landscape_drawing import draw_predicted_landscape, predicted_landscape_size
 from .prediction import Prediction, draw_prediction, prediction, rank_correlation
+from .quality_time import (
+    QualityCurve,
+    QualityPoint,
+    QualityTime,
+    draw_quality_time,
+    quality_time,
+    quality_time_size,
+)
 from .search_progress import SearchProgress, draw_search_progress, search_progress
 from .search_record import Axis, Evaluated, Fresh, SearchRecord
 from .strategy_curves import StrategyCurve, draw_strategy_curves, strategy_curves
@@ -55,9 +72,14 @@ __all__ = [
     "LossCurve",
     "MergingWeights",
     "PairPanel",
+    "PairedDifference",
+    "PairedDifferences",
     "ParetoFront",
     "PredictedLandscape",
     "Prediction",
+    "QualityCurve",
+    "QualityPoint",
+    "QualityTime",
     "SearchProgress",
     "SearchRecord",
     "Slice",
@@ -74,9 +96,11 @@ __all__ = [
     "draw_landscape",
     "draw_loss_curves",
     "draw_merging_weights",
+    "draw_paired_differences",
     "draw_pareto_front",
     "draw_predicted_landscape",
     "draw_prediction",
+    "draw_quality_time",
     "draw_search_progress",
     "draw_strategy_curves",
     "draw_task_vector_cosines",
@@ -86,11 +110,15 @@ __all__ = [
     "landscape",
     "loss_curves",
     "merging_weights",
+    "paired_differences",
+    "paired_differences_size",
     "pareto_front",
     "pareto_pairs",
     "predicted_landscape",
     "predicted_landscape_size",
     "prediction",
+    "quality_time",
+    "quality_time_size",
     "range_label",
     "rank_correlation",
     "search_progress",

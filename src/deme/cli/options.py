@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..runs import RunContext
+    from ..runs import Plan, RunContext
 
 Spec = Annotated[
     str,
@@ -44,15 +44,21 @@ def open_run(spec: str, overrides: list[str], output: Path, quiet: bool) -> RunC
 
 def print_plan(context: RunContext, output: Path) -> None:
     """Prints what a run would cost."""
+    from ..runs import plan
+
+    print_estimate(plan(context, output), context.store.path)
+
+
+def print_estimate(estimate: Plan, folder: Path) -> None:
+    """Prints a plan, and the folder that it is of."""
     from rich.console import Console
     from rich.table import Table
 
-    from ..runs import plan
+    from ..runs.plan import duration
 
-    estimate = plan(context, output)
     table = Table(show_header=False, box=None, padding=(0, 2))
     for what, amount in estimate.rows:
         table.add_row(what, amount)
-    table.add_row("[bold]total time[/bold]", f"[bold]about {estimate.seconds / 60:.1f} min[/bold]")
-    table.add_row("run folder", str(context.store.path))
+    table.add_row("[bold]total time[/bold]", f"[bold]{duration(estimate.seconds)}[/bold]")
+    table.add_row("run folder", str(folder))
     Console().print(table)

@@ -1,6 +1,7 @@
 """Importing this module registers every verb."""
 
 from . import (
+    compare,
     compress,
     decouple,
     doctor,
@@ -8,6 +9,7 @@ from . import (
     init,
     inspect,
     merge,
+    pretrain,
     report,
     run,
     sample,
@@ -17,6 +19,7 @@ from . import (
 )
 
 __all__ = [
+    "compare",
     "compress",
     "decouple",
     "doctor",
@@ -24,6 +27,7 @@ __all__ = [
     "init",
     "inspect",
     "merge",
+    "pretrain",
     "report",
     "run",
     "sample",

@@ -197,7 +197,7 @@ def levels(arms: dict[str, Any]) -> list[list[str]]:
     """Arms in groups, each made of arms of the groups before alone; their order is kept."""
     depth: dict[str, int] = {}
     for name, arm in arms.items():
-        depth[name] = 0 if (of := arm.made_of()) is None else depth[of] + 1
+        depth[name] = max((depth[of] + 1 for of in arm.needs()), default=0)
     return [[n for n in depth if depth[n] == d] for d in range(max(depth.values()) + 1)]
 
 

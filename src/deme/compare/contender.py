@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,18 @@ class Cost:
     training_images: int = 0
     training_flops: float | None = 0.0
     search_images: int = 0
+
+    @classmethod
+    def sum(cls, costs: Iterable[Cost], *, search_images: int = 0) -> Cost:
+        """All of them, and so many images besides."""
+        found = list(costs)
+        flops = [cost.training_flops for cost in found]
+        return cls(
+            sum(cost.training_steps for cost in found),
+            sum(cost.training_images for cost in found),
+            None if None in flops else math.fsum(value or 0.0 for value in flops),
+            search_images + sum(cost.search_images for cost in found),
+        )
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,6 +21,9 @@ from ..runs.spec import RunSpec
 from ..runs.stages.train import expert_job
 from .tasks import sibling
 
+Key = TypeVar("Key", bound=Hashable)
+TIMED_IMAGES = 64
+"""Images in a timed batch."""
 REPEATS = 5
 """Timed batches of each arm, interleaved; the median is shown."""
 
@@ -65,16 +68,16 @@ def sample_flops(denoiser: Denoiser, sampler: SamplerConfig) -> float:
 
 
 def seconds_per_sample(
-    models: Mapping[str, tuple[Denoiser, SamplerConfig]], *, images: int
-) -> dict[str, float]:
+    models: Mapping[Key, tuple[Denoiser, SamplerConfig]], *, images: int = TIMED_IMAGES
+) -> dict[Key, float]:
     """Median seconds an image, the models' batches interleaved.
 
     Args:
-        models: by arm: what draws, and how.
+        models: by any key: what draws, and how.
         images: in one batch.
 
     """
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[Key, list[float]] = {name: [] for name in models}
     for repeat in range(REPEATS + 1):
         for name, (denoiser, sampler) in models.items():
             labels = None if denoiser.num_classes is None else torch.zeros(images, dtype=torch.long)

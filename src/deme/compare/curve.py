@@ -28,33 +28,38 @@ def curve_sets(comparison: Comparison, name: str, steps: int) -> list[ImageSet]:
 
 def curve_points(comparison: Comparison, judged: Sequence[str]) -> list[dict[str, Any]]:
     """A point for each arm and number of steps; arms with a sampler of their own have one."""
-    points = []
-    for name in comparison.spec.curve.arms:
-        if name not in judged:
-            continue
-        own = comparison.contender(name, comparison.spec.seeds[0]).sampler is not None
-        table = comparison.judged_sets(name)[0].sampler.sampler_steps
-        for steps in sorted({table, *(() if own else comparison.spec.curve.sampler_steps)}):
-            sets = curve_sets(comparison, name, steps)
-            draw_all(comparison.context, sets, f"{name}, {steps} steps")
-            values = values_of(comparison, sets, {})
-            denoiser = sets[0].model.open(comparison.context)
-            timed = {name: (denoiser, sets[0].sampler)}
-            points.append(
-                {
-                    "arm": name,
-                    "sampler_steps": steps,
-                    "flops": sample_flops(denoiser, sets[0].sampler),
-                    "seconds": seconds_per_sample(timed, images=64)[name],
-                    "metrics": {
-                        detector: {
-                            metric: dict(
-                                zip(("mean", "std"), mean_and_deviation(rows), strict=True)
-                            )
-                            for metric, rows in metrics.items()
-                        }
-                        for detector, metrics in values.items()
-                    },
+    points = _wanted(comparison, judged)
+    sets = {point: curve_sets(comparison, *point) for point in points}
+    draw_all(comparison.context, [s for found in sets.values() for s in found], "quality and time")
+    models = {name: sets[name, steps][0].model for name, steps in points}
+    opened = {name: model.open(comparison.context) for name, model in models.items()}
+    timed = {point: (opened[point[0]], sets[point][0].sampler) for point in points}
+    seconds = seconds_per_sample(timed)
+    return [
+        {
+            "arm": name,
+            "sampler_steps": steps,
+            "flops": sample_flops(*timed[name, steps]),
+            "seconds": seconds[name, steps],
+            "metrics": {
+                detector: {
+                    metric: dict(zip(("mean", "std"), mean_and_deviation(rows), strict=True))
+                    for metric, rows in metrics.items()
                 }
-            )
-    return points
+                for detector, metrics in values_of(comparison, sets[name, steps], {}).items()
+            },
+        }
+        for name, steps in points
+    ]
+
+
+def _wanted(comparison: Comparison, judged: Sequence[str]) -> list[tuple[str, int]]:
+    """Arms of the curve that are judged, with each number of steps."""
+    curve, table = comparison.spec.curve, comparison.spec.run.evaluate.sampler_steps
+    found = []
+    for name in (name for name in curve.arms if name in judged):
+        if comparison.contender(name, comparison.spec.seeds[0]).sampler is not None:
+            found.append((name, comparison.judged_sets(name)[0].sampler.sampler_steps))
+        else:
+            found += [(name, steps) for steps in sorted({table, *curve.sampler_steps})]
+    return found

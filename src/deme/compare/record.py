@@ -18,10 +18,9 @@ from .costs import arm_costs, seconds_per_sample
 from .curve import curve_points
 from .intervals import Values, mean_and_deviation, paired_difference
 from .judging import ArmValues, values_of
+from .models import distinct_networks
 
 RECORD = "compare.json"
-TIMED_IMAGES = 64
-"""Images in a timed batch."""
 
 
 def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str, Any]:
@@ -60,6 +59,7 @@ def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str
         "curve": curve_points(comparison, judged),
         "notes": list(notes),
         "missing": [name for name in spec.arms if name not in arms],
+        "titles": {name: title_of(comparison, name) for name in spec.arms},
     }
 
 
@@ -71,9 +71,10 @@ def _arm(
     contender = comparison.contender(name, seed)
     choice = comparison.choice(name, seed)
     return {
-        "title": arm.title or name.replace("_", " "),
+        "title": title_of(comparison, name),
         "kind": arm.kind,
         "of": arm.made_of(),
+        "models": distinct_networks(contender.model),
         **costs,
         **dataclasses.asdict(contender.cost),
         "facts": dict(contender.facts),
@@ -87,6 +88,11 @@ def _arm(
     }
 
 
+def title_of(comparison: Comparison, name: str) -> str:
+    """What a reader calls an arm."""
+    return comparison.spec.arms[name].title or name.replace("_", " ")
+
+
 def _costs(comparison: Comparison, judged: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What each arm needs at inference, timed side by side."""
     context, seed = comparison.context, comparison.spec.seeds[0]
@@ -94,7 +100,7 @@ def _costs(comparison: Comparison, judged: Sequence[str]) -> dict[str, dict[str,
     for name in judged:
         contender = comparison.contender(name, seed)
         opened[name] = (contender.model.open(context), comparison.sampler_of(contender))
-    seconds = seconds_per_sample(opened, images=TIMED_IMAGES)
+    seconds = seconds_per_sample(opened)
     return {
         name: {**arm_costs(denoiser, sampler), "seconds_per_sample": seconds[name]}
         for name, (denoiser, sampler) in opened.items()

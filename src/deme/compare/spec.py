@@ -8,17 +8,28 @@ from pydantic import Field, field_validator, model_validator
 
 from ..config import Config
 from ..runs.spec import RunSpec
+from .arms.diff_pruning import DiffPruningArm, PrunedArm
 from .arms.experts import ExpertsArm
 from .arms.finetune import FinetuneArm
 from .arms.lcsc import LcscArm
 from .arms.merged import MergedArm
+from .arms.oms_dpm import OmsDpmArm
 from .arms.pipeline import PipelineArm
 from .arms.pretrained import PretrainedArm
 from .arms.soup import SoupArm
 from .contender import Setting
 
 AnyArm = Annotated[
-    PretrainedArm | PipelineArm | FinetuneArm | ExpertsArm | MergedArm | SoupArm | LcscArm,
+    PretrainedArm
+    | PipelineArm
+    | FinetuneArm
+    | ExpertsArm
+    | MergedArm
+    | SoupArm
+    | LcscArm
+    | PrunedArm
+    | DiffPruningArm
+    | OmsDpmArm,
     Field(discriminator="kind"),
 ]
 
@@ -96,11 +107,12 @@ class CompareSpec(Config):
                 if name not in self.arms:
                     raise ValueError(f"{place} names no arm: {name}; arms: {', '.join(known)}")
         for index, (name, arm) in enumerate(self.arms.items()):
-            if (of := arm.made_of()) is not None and of not in known[:index]:
-                raise ValueError(
-                    f"arms.{name} is made of {of!r}, which is no arm above it; "
-                    f"above: {', '.join(known[:index]) or 'none'}"
-                )
+            for of in arm.needs():
+                if of not in known[:index]:
+                    raise ValueError(
+                        f"arms.{name} is made of {of!r}, which is no arm above it; "
+                        f"above: {', '.join(known[:index]) or 'none'}"
+                    )
         return self
 
     @model_validator(mode="after")

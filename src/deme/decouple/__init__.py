@@ -9,12 +9,14 @@
 :func:`train_expert`        the one training loop
 :class:`ExpertSnapshots`    an expert at other training and averaging lengths, made afterwards
 :func:`validation_losses`   the loss on every range, with fixed noise
+:func:`likelihood_bound`    the bound on the negative log-likelihood, told apart by range
 ==========================  ====================================================================
 """
 
 from .config import DecoupleConfig
 from .expert import ExpertSpec, experts_of
 from .job import TrainingJob, TrainingResult
+from .likelihood import LikelihoodBound, likelihood_bound, why_no_bound
 from .loss import expert_loss
 from .opening import open_pipeline
 from .partition import Partition, TimestepRange
@@ -35,6 +37,7 @@ __all__ = [
     "DecoupleConfig",
     "ExpertSnapshots",
     "ExpertSpec",
+    "LikelihoodBound",
     "Partition",
     "PowerProfile",
     "TimestepRange",
@@ -45,9 +48,11 @@ __all__ = [
     "expert_loss",
     "experts_of",
     "fold_projections",
+    "likelihood_bound",
     "open_pipeline",
     "restore_projections",
     "train_expert",
     "validation_losses",
     "validation_table",
+    "why_no_bound",
 ]

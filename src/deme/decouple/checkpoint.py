@@ -2,9 +2,9 @@
 
 ``checkpoints/step-000500/`` holds ``network.safetensors`` (as trained, projections included),
 ``ema.safetensors``, ``optimizer.safetensors`` and, where snapshots are kept,
-``power_averages.safetensors`` (both in the last checkpoint only), and ``state.json`` with the
-step, the losses so far and a hash of each file. No generator state is needed: draws derive from
-the step.
+``power_averages.safetensors`` and, where weights over t are learned, ``balancing.safetensors`` (all
+three in the last checkpoint only), and ``state.json`` with the step, the losses so far and a hash
+of each file. No generator state is needed: draws derive from the step.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ NETWORK_FILE, EMA_FILE = "network.safetensors", "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 FILES = (NETWORK_FILE, EMA_FILE, OPTIMIZER_FILE)
 POWER_AVERAGES_FILE = "power_averages.safetensors"
+BALANCING_FILE = "balancing.safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Checkpoint:
     optimizer: Mapping[str, Tensor]
     state: Mapping[str, Any]
     power_averages: Mapping[str, Tensor] = field(default_factory=dict)
+    balancing: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | None) -> Path:
@@ -59,6 +61,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, total_limit: int | Non
     }
     if checkpoint.power_averages:
         parts[POWER_AVERAGES_FILE] = checkpoint.power_averages
+    if checkpoint.balancing:
+        parts[BALANCING_FILE] = checkpoint.balancing
     with atomic_path(target) as partial:
         partial.mkdir()
         hashes = {}
@@ -80,6 +84,7 @@ def strip_checkpoint(path: Path) -> None:
     """Removes what only resuming needs; the weights and their average stay."""
     remove(path / OPTIMIZER_FILE)
     remove(path / POWER_AVERAGES_FILE)
+    remove(path / BALANCING_FILE)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -123,10 +128,13 @@ def load_latest(folder: Path) -> Checkpoint | None:
         ema=load_file(path / EMA_FILE),
         optimizer=load_file(path / OPTIMIZER_FILE),
         state={key: value for key, value in state.items() if key not in ("step", "files")},
-        power_averages=load_file(path / POWER_AVERAGES_FILE)
-        if POWER_AVERAGES_FILE in files
-        else {},
+        power_averages=_load_where_kept(path / POWER_AVERAGES_FILE, files),
+        balancing=_load_where_kept(path / BALANCING_FILE, files),
     )
+
+
+def _load_where_kept(file: Path, files: Mapping[str, str]) -> dict[str, Tensor]:
+    return load_file(file) if file.name in files else {}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -16,12 +16,15 @@ from pydantic import (
 from ..config import Config
 from ..denoisers.contract import Placement
 from ..errors import ConfigError
+from .multitask_config import MultiTaskConfig
 from .partition import Partition, TimestepRange
 from .power_average import LARGEST_WIDTH
 from .snapshots import SnapshotSchedule
 from .weightings import WeightingName
 
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
+LEARNED_RATE = 0.01
+"""The rate of EDM2-S, whose learned weighting is trained at its network's (arXiv:2312.02696)."""
 
 
 class TrainingConfig(Config):
@@ -58,13 +61,63 @@ class TrainingConfig(Config):
     ema_power: float = Field(default=0.75, gt=0)
     """See ema_inv_gamma."""
     weighting: WeightingName = "standard"
-    """Weight over t on the denoising loss."""
+    """Weight over t on the denoising loss; `learned` is EDM2's uncertainty of each noise level."""
+    weighting_gamma: float | None = Field(default=None, gt=0)
+    """γ of min_snr and p2. None: the paper's, 5 and 1."""
+    weighting_k: float | None = Field(default=None, gt=0)
+    """k of p2. None: the paper's, 1."""
+    weighting_learning_rate: float | None = Field(default=None, ge=0)
+    """Rate of what `weighting: learned` learns, which goes over the steps as learning_rate does.
+    None: 0.01; at 0 it is plain training."""
+    multitask: MultiTaskConfig | None = None
+    """Clusters of timesteps as tasks (ANT), such as {method: uncertainty} or {method: nash_mtl,
+    cluster_by: snr}. Keys: clusters (5), cluster_by (timestep, snr, gradient), method (uncertainty,
+    nash_mtl, pcgrad, cagrad, upgrad, imtl_g, mgda, aligned_mtl, mean), uncertainty_learning_rate,
+    update_every, affinity_bins, affinity_images. None: one task."""
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
     """What the accelerator is made with. None: what `accelerate config` says."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third slower."""
     compile: bool = False
     """torch.compile the network."""
+
+    @model_validator(mode="after")
+    def _balancing_is_possible(self) -> TrainingConfig:
+        method = self.multitask.method if self.multitask is not None else None
+        if self.weighting_gamma is not None and self.weighting not in ("min_snr", "p2"):
+            raise ValueError(f"weighting_gamma is no setting of the weighting {self.weighting}")
+        if self.weighting_k is not None and self.weighting != "p2":
+            raise ValueError(f"weighting_k is no setting of the weighting {self.weighting}")
+        if self.weighting_learning_rate is not None and self.weighting != "learned":
+            raise ValueError(f"the weighting {self.weighting} learns nothing at any rate")
+        if self.weighting == "learned" and method == "uncertainty":
+            raise ValueError(
+                "weighting: learned and multitask.method: uncertainty learn the same: give one"
+            )
+        if self.mixed_precision == "fp16" and method not in (None, "uncertainty"):
+            raise ValueError(
+                f"multitask.method: {method} compares gradients, which fp16 scales and lets "
+                "overflow: use mixed_precision: bf16 or no"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _silent_where_off(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs are named by a hash of this: those without a setting keep the name they had."""
+        values = default(self)
+        for name in self._off():
+            values.pop(name, None)
+        return values
+
+    def _off(self) -> list[str]:
+        names = ("weighting_gamma", "weighting_k", "weighting_learning_rate", "multitask")
+        return [name for name in names if getattr(self, name) is None]
+
+    @property
+    def learned_rate(self) -> float:
+        """Learning rate of a learned weighting."""
+        rate = self.weighting_learning_rate
+        return LEARNED_RATE if rate is None else rate
 
     def snapshot_schedule(self) -> SnapshotSchedule:
         """Which averages are kept besides the end, and when: none."""
@@ -78,6 +131,9 @@ class DecoupleConfig(TrainingConfig):
     """N equal ranges, or a list of [low, high) pairs that cover all timesteps."""
     timestep_boundaries: list[int] | None = None
     """Inner boundaries of the ranges, such as [250, 500, 750]; in place of `ranges`."""
+    tree: bool = False
+    """Experts come from a binary tree (eDiff-I): each range starts from the model of the range that
+    holds it; the steps of all levels together are the same budget."""
     p: float = Field(default=0.3, ge=0, le=1)
     """Probability that a draw is from all timesteps and not from the expert's own range."""
     draw_per: Literal["batch", "sample"] = "batch"
@@ -119,14 +175,11 @@ class DecoupleConfig(TrainingConfig):
             raise ValueError("snapshot_sigmas must increase")
         return sigmas
 
-    @model_serializer(mode="wrap")
-    def _silent_without_snapshots(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs are named by a hash of this: those without snapshots keep the name they had."""
-        values = default(self)
+    def _off(self) -> list[str]:
+        names = super()._off()
         if self.snapshots == 0:
-            values.pop("snapshots", None)
-            values.pop("snapshot_sigmas", None)
-        return values
+            names += ["snapshots", "snapshot_sigmas"]
+        return names if self.tree else [*names, "tree"]
 
     def snapshot_schedule(self) -> SnapshotSchedule:
         """Which averages are kept besides the end, and when."""

@@ -22,7 +22,7 @@ class TrainingJob:
 
     Args:
         name: unique in the run; part of the seed's meaning.
-        pretrained: where it starts; never changed.
+        pretrained: where it starts, :attr:`start` aside; never changed.
         source: the images.
         timesteps: how t is drawn.
         config: steps, rates and averages.
@@ -30,6 +30,8 @@ class TrainingJob:
         teacher: the frozen model of the consistency loss, or None.
         consistency: coefficient of the consistency loss.
         seed: the run's training seed.
+        start: weights to start from where they are not the pretrained model's: another denoiser of
+            its architecture.
 
     Raises:
         ConfigError: a consistency loss without a teacher, or timesteps that are not the model's.
@@ -45,6 +47,7 @@ class TrainingJob:
     teacher: Denoiser | None
     consistency: float
     seed: int
+    start: Denoiser | None = None
 
     def __post_init__(self) -> None:
         """Checks that the parts belong together."""

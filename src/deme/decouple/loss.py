@@ -19,6 +19,33 @@ class ExpertLoss(NamedTuple):
     consistency: Tensor
 
 
+class SampleErrors(NamedTuple):
+    """What an expert's loss is the mean of: errors of the samples of one batch.
+
+    Args:
+        denoising: ``(B,)``, mean squared errors of the prediction, weighted.
+        kept: ``(B, …)``, squared distances to the teacher's prediction; None without a teacher.
+
+    """
+
+    denoising: Tensor
+    kept: Tensor | None
+
+    def mean(self, consistency: float) -> ExpertLoss:
+        """The loss of the batch, the distance to the teacher multiplied by ``consistency``."""
+        denoising = self.denoising.mean()
+        if self.kept is None:
+            return ExpertLoss(denoising, denoising, denoising.new_zeros(()))
+        kept = self.kept.mean()
+        return ExpertLoss(denoising + consistency * kept, denoising, kept)
+
+    def each(self, consistency: float) -> Tensor:
+        """The loss of each sample, ``(B,)``; their mean is the batch's but for rounding."""
+        if self.kept is None:
+            return self.denoising
+        return self.denoising + consistency * self.kept.flatten(1).mean(1)
+
+
 def expert_loss(
     denoiser: Denoiser,
     network: nn.Module,
@@ -51,19 +78,43 @@ def expert_loss(
         teacher_output: the teacher's prediction where it is known already.
 
     """
+    return sample_errors(
+        denoiser,
+        network,
+        teacher if consistency else None,
+        x_0=x_0,
+        noise=noise,
+        t=t,
+        conditioning=conditioning,
+        weighting=weighting,
+        teacher_output=teacher_output,
+    ).mean(consistency)
+
+
+def sample_errors(
+    denoiser: Denoiser,
+    network: nn.Module,
+    teacher: Denoiser | None,
+    *,
+    x_0: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    conditioning: Conditioning,
+    weighting: Weighting | None = None,
+    teacher_output: Tensor | None = None,
+) -> SampleErrors:
+    """The errors that :func:`expert_loss`, which has the same arguments, is the mean of."""
     x_t = denoiser.schedule.add_noise(x_0, noise, t)
     target = denoiser.schedule.target(denoiser.prediction, x_0, noise, t)
     output = denoiser.predict_with(network, x_t, t, conditioning).float()
     per_sample = (output - target).square().flatten(1).mean(1)
     if weighting is not None:
         per_sample = per_sample * weighting(denoiser, t).to(per_sample)
-    denoising = per_sample.mean()
-    if teacher is None or consistency == 0:
-        return ExpertLoss(denoising, denoising, denoising.new_zeros(()))
+    if teacher is None:
+        return SampleErrors(per_sample, None)
     if teacher_output is None:
         teacher_output = teacher_prediction(teacher, x_t, t, conditioning)
-    kept = (output - teacher_output).square().mean()
-    return ExpertLoss(denoising + consistency * kept, denoising, kept)
+    return SampleErrors(per_sample, (output - teacher_output).square())
 
 
 def teacher_prediction(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..denoisers import Denoiser
 from ..errors import ConfigError, StorageError
+from .balancing import Balancing, make_balancing
 from .checkpoint import (
     Checkpoint,
     load_latest,
@@ -41,6 +42,7 @@ class Trainee:
         network: the same, distributed and compiled: what the loss is computed with.
         ema: the average of the trained parameters, or None.
         optimizer: AdamW.
+        balancing: makes a gradient of a step's losses, with what it has learned of them.
         power_averages: averages of other lengths, for snapshots; of no length where none are kept.
         step: optimizer steps done.
         losses: the loss curve so far.
@@ -51,6 +53,7 @@ class Trainee:
     network: nn.Module
     ema: EMAModel | None
     optimizer: torch.optim.Optimizer
+    balancing: Balancing
     power_averages: PowerAverages
     step: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
@@ -67,9 +70,16 @@ class Trainee:
 
 
 def start_trainee(job: TrainingJob, accelerator: Accelerator) -> Trainee:
-    """A clone of the pretrained model with projections, average and optimizer, at step 0."""
+    """A clone of what the job starts from, with projections, average and optimizer, at step 0.
+
+    Raises:
+        MismatchError: the job's start is of another architecture than its pretrained model.
+
+    """
     config = job.config
     denoiser = job.pretrained.clone()
+    if job.start is not None:
+        denoiser.load_weights(job.start.weights())
     denoiser.network.requires_grad_(True).train()
     attach_projections(denoiser, job.placement)
     denoiser.to(accelerator.device)
@@ -85,10 +95,12 @@ def start_trainee(job: TrainingJob, accelerator: Accelerator) -> Trainee:
     ema = _average(denoiser.network, config) if config.use_ema else None
     widths = config.snapshot_schedule().sigmas
     power_averages = PowerAverages(dict(denoiser.network.named_parameters()), widths)
-    network, optimizer = accelerator.prepare(denoiser.network, optimizer)
+    prepared, optimizer = accelerator.prepare(denoiser.network, optimizer)
+    network = cast(nn.Module, prepared)
     if config.compile:  # last, or accelerate could not undo what it does to the network
-        network = torch.compile(network)
-    return Trainee(denoiser, cast(nn.Module, network), ema, optimizer, power_averages)
+        network = cast(nn.Module, torch.compile(network))
+    balancing = make_balancing(job, denoiser, network, accelerator)
+    return Trainee(denoiser, network, ema, optimizer, balancing, power_averages)
 
 
 def _checkpoint_gradients(denoiser: Denoiser) -> None:
@@ -129,6 +141,7 @@ def save_trainee(
         power_averages={
             name: value.cpu() for name, value in trainee.power_averages.state().items()
         },
+        balancing=trainee.balancing.state(),
     )
     save_checkpoint(checkpoints, checkpoint, total_limit)
 
@@ -153,6 +166,7 @@ def resume_trainee(trainee: Trainee, accelerator: Accelerator, folder: Path, ste
             average.copy_(checkpoint.power_averages[name])
     if trainee.ema is not None:
         trainee.ema.optimization_step = checkpoint.step
+    trainee.balancing.load(checkpoint.balancing)
     load_optimizer_tensors(trainee.optimizer, checkpoint.optimizer)
     if accelerator.scaler is not None and checkpoint.state["scaler"]:
         accelerator.scaler.load_state_dict(dict(checkpoint.state["scaler"]))
@@ -168,6 +182,8 @@ def _require_same_training(
         problem = "another network"
     elif checkpoint.power_averages.keys() != trainee.power_averages.state().keys():
         problem = "a training with other snapshots"
+    elif not trainee.balancing.fits(checkpoint.balancing):
+        problem = "a training with another weighting or other tasks"
     elif checkpoint.step > steps:
         problem = f"a longer training: step {checkpoint.step} of now {steps}"
     else:

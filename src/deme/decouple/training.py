@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,10 +22,9 @@ from ..randomness import derive_seed
 from .config import TrainingConfig, learning_rate_factor
 from .draws import Draw, Drawer
 from .job import ProgressCallback, TrainingJob, TrainingResult
-from .loss import expert_loss
+from .loss import SampleErrors, sample_errors
 from .snapshots import SnapshotWriter
 from .trainee import Trainee, finish_trainee, resume_trainee, save_trainee, start_trainee
-from .weightings import make_weighting
 
 LOSSES_KEPT = 400
 """About this many points of the loss curve are kept, each a mean over the steps between."""
@@ -62,6 +62,7 @@ def train_expert(
     try:
         trainee = start_trainee(job, accelerator)
         resume_trainee(trainee, accelerator, folder / "checkpoints", job.config.steps)
+        trainee.balancing.prepare()
         snapshots = SnapshotWriter(folder, job.config.snapshot_schedule())
         if accelerator.is_main_process:
             snapshots.resume(trainee.step)
@@ -121,14 +122,8 @@ def _optimizer_step(
     """One optimizer step; returns (loss, denoising, consistency, gradient norm), not synced."""
     config = job.config
     torch.manual_seed(derive_seed(job.seed, "dropout", job.name, step, accelerator.process_index))
-    parts = torch.zeros(3, device=accelerator.device)
-    for micro, draw in enumerate(draws):
-        last = micro == len(draws) - 1
-        with contextlib.nullcontext() if last else accelerator.no_sync(trainee.network):
-            with accelerator.autocast():
-                loss = _loss(job, trainee, draw, accelerator.device)
-            accelerator.backward(loss[0] / len(draws))
-        parts += torch.stack(loss).detach() / len(draws)
+    errors_of = partial(_errors, job, trainee, accelerator.device)
+    means = trainee.balancing.backward(draws, errors_of, step)
     norm = accelerator.clip_grad_norm_(trainee.network.parameters(), config.max_grad_norm)
     rate = config.learning_rate * learning_rate_factor(config, step)
     for group in trainee.optimizer.param_groups:
@@ -138,25 +133,22 @@ def _optimizer_step(
     if trainee.ema is not None:
         trainee.ema.step(trainee.denoiser.network.parameters())
     trainee.power_averages.update(trainee.denoiser.network.parameters(), step + 1)
-    return torch.cat([parts, cast(Tensor, norm).detach().reshape(1)])
+    return torch.cat([means, cast(Tensor, norm).detach().reshape(1)])
 
 
-def _loss(job: TrainingJob, trainee: Trainee, draw: Draw, device: torch.device) -> list[Tensor]:
+def _errors(job: TrainingJob, trainee: Trainee, device: torch.device, draw: Draw) -> SampleErrors:
     denoiser = trainee.denoiser
     x_0 = denoiser.encode(draw.batch.images.to(device, non_blocking=True))
-    conditioning = denoiser.condition(labels=draw.batch.labels, captions=draw.batch.captions)
-    loss = expert_loss(
+    return sample_errors(
         denoiser,
         trainee.network,
-        job.teacher,
+        job.teacher if job.consistency else None,
         x_0=x_0,
         noise=draw.noise(denoiser.sample_shape).to(device, non_blocking=True),
         t=draw.t.to(device, non_blocking=True),
-        conditioning=conditioning,
-        consistency=job.consistency,
-        weighting=make_weighting(job.config.weighting),
+        conditioning=denoiser.condition(labels=draw.batch.labels, captions=draw.batch.captions),
+        weighting=trainee.balancing.weighting,
     )
-    return list(loss)
 
 
 def _stop_if_not_finite(

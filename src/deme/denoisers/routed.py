@@ -63,7 +63,8 @@ class RoutedDenoiser(Denoiser):
         ``network`` is a list of the experts' networks. Which of them are needed is read from
         ``t``, so a call waits for the device.
         """
-        networks = list(network.children())
+        # by number: children() would give a network that owns several ranges once only
+        networks = [network.get_submodule(str(index)) for index in range(len(self.experts))]
         inner = torch.tensor(self.boundaries[1:-1], device=t.device, dtype=t.dtype)
         owner = torch.bucketize(t.contiguous(), inner, right=True)
         owners = owner.unique().tolist()

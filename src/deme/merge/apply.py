@@ -10,9 +10,11 @@ from torch import Tensor
 from ..denoisers import Denoiser
 from ..errors import ConfigError, MismatchError
 from .bound_method import BoundMethod
+from .methods import RegisteredMethod, get_merge_method
 from .places import TensorPlace, places_of
 from .settings import Setting
 from .state_dict import StateDict
+from .statistics import ExpertStatistics
 from .task_vector import TaskVector
 
 DENOISER = "unet"
@@ -27,6 +29,7 @@ def merge_weights(
     method: str = "task_arithmetic",
     parameters: Mapping[str, Setting] | None = None,
     component: str = DENOISER,
+    statistics: Sequence[ExpertStatistics] = (),
 ) -> StateDict:
     """The merged weights; arithmetic in float32, each tensor returned in the base's dtype.
 
@@ -38,15 +41,19 @@ def merge_weights(
         method: name of a registered merge method.
         parameters: what the method takes beside.
         component: which part of a pipeline these are the weights of, for rules that name one.
+        statistics: what was collected of each expert, where the method needs it.
 
     Raises:
-        ConfigError: unknown method, unknown parameter, or a wrong number of weights.
+        ConfigError: unknown method, unknown parameter, a wrong number of weights, or no statistics
+            for a method that needs them.
         MismatchError: a task vector of another model, or a result that is not finite.
 
     """
     _require_same_layout(base, vectors)
     places = places_of(component, base)
-    return _merge(base, vectors, bind_in_memory(method, weights, parameters, len(vectors)), places)
+    bound = bind_in_memory(method, weights, parameters, len(vectors))
+    _require_statistics(bound.method, statistics)
+    return _merge(base, vectors, bound, places, statistics)
 
 
 def bind_in_memory(
@@ -55,7 +62,7 @@ def bind_in_memory(
     parameters: Mapping[str, Setting] | None,
     experts: int,
 ) -> BoundMethod:
-    """A merge method with its settings, as far as it works on weights in memory alone.
+    """A merge method with its settings, for weights in memory.
 
     Args:
         method: name of a registered merge method.
@@ -64,19 +71,21 @@ def bind_in_memory(
         experts: how many there are.
 
     Raises:
-        ConfigError: unknown method, unknown parameter, a wrong number of weights, or a method that
-            reads statistics from files.
+        ConfigError: unknown method, unknown parameter, or a wrong number of weights.
 
     """
     if experts != len(weights):
         raise ConfigError(f"{experts} task vectors need {experts} weights, not {len(weights)}")
-    bound = BoundMethod.with_weights(method, weights, parameters)
-    if bound.method.statistics is not None:
+    return BoundMethod.with_weights(method, weights, parameters)
+
+
+def _require_statistics(method: RegisteredMethod, statistics: Sequence[ExpertStatistics]) -> None:
+    if method.statistics is not None and not statistics:
         raise ConfigError(
-            f"{method} needs statistics, which are read from files",
-            fix="merge with deme merge, and name the statistics in a recipe",
+            f"{method.name} needs the {method.statistics} statistics of each expert",
+            fix="give statistics=[collect_statistics(…), …], or merge with deme merge and name "
+            "their files in a recipe",
         )
-    return bound
 
 
 def _require_same_layout(base: StateDict, vectors: Sequence[TaskVector]) -> None:
@@ -93,11 +102,13 @@ def _merge(
     vectors: Sequence[TaskVector],
     bound: BoundMethod,
     places: Mapping[str, TensorPlace],
+    statistics: Sequence[ExpertStatistics],
 ) -> StateDict:
     merged: dict[str, Tensor] = {}
     for name in base:
         deltas = [vector[name] for vector in vectors]
-        tensor = bound.at(places[name])(base[name].float(), deltas)
+        collected = [measured.read(name) for measured in statistics]
+        tensor = bound.at(places[name])(base[name].float(), deltas, collected)
         if not bool(torch.isfinite(tensor).all()):
             raise MismatchError(f"Merging gives values that are not finite in {name}")
         merged[name] = tensor.to(base[name].dtype)
@@ -117,6 +128,11 @@ class InPlaceMerger:
         vectors: ``τ_i``.
         method: name of a registered merge method.
         parameters: what the method takes beside.
+        statistics: what was collected of each expert, where the method needs it.
+
+    Raises:
+        ConfigError: an unknown method, or no statistics for one that needs them.
+        MismatchError: a task vector of another model.
 
     """
 
@@ -128,12 +144,15 @@ class InPlaceMerger:
         *,
         method: str = "task_arithmetic",
         parameters: Mapping[str, Setting] | None = None,
+        statistics: Sequence[ExpertStatistics] = (),
     ) -> None:
         self.denoiser = denoiser
         self.base = base
         self.vectors = tuple(vectors)
         self.method = method
         self.parameters = dict(parameters or {})
+        self.statistics = tuple(statistics)
+        _require_statistics(get_merge_method(method), self.statistics)
         _require_same_layout(base, self.vectors)
         self.places = places_of(denoiser.component, base)
 
@@ -149,6 +168,6 @@ class InPlaceMerger:
         """
         both = {**self.parameters, **(parameters or {})}
         bound = bind_in_memory(self.method, weights, both, len(self.vectors))
-        merged = _merge(self.base, self.vectors, bound, self.places)
+        merged = _merge(self.base, self.vectors, bound, self.places, self.statistics)
         self.denoiser.load_weights(merged)
         return self.denoiser

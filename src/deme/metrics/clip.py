@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..errors import ConfigError, ModelError, StorageError
-from ..files import hash_bytes, hash_file, read_json
-from .clip_preparation import SETTINGS_FILE, ClipPreparation
+from ..errors import ModelError
+from .detector import Detector
 from .float32 import full_float32
+from .preparation import ImagePreparation
+from .pretrained import PretrainedFolder
 
-CLIP_PREFIX = "clip:"
-CONFIG_FILE = "config.json"
+CLIP_PREFIX = "clip"
+PRESETS = {
+    "clip-l14": "openai/clip-vit-large-patch14-336",
+    "clip-g14": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+}
+"""Published models by a short name: ``clip-l14`` is CMMD's (Jayasumana et al., arXiv:2401.09603),
+``clip-g14`` that of the CLIP scores of many text-to-image papers."""
 VISION_TYPES = ("clip", "clip_vision_model")
 TEXT_TYPES = ("clip", "clip_text_model")
-WHOLE_FILE = "model.safetensors"
-SHARDS = "model-*-of-*.safetensors"
-DOWNLOADED = (
-    *(CONFIG_FILE, SETTINGS_FILE, WHOLE_FILE, SHARDS, f"{WHOLE_FILE}.index.json"),
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *("vocab.json", "merges.txt"),
-)
-"""What is taken from the hub: never a pickle, never code."""
 
 
 class ClipNetwork(nn.Module):
@@ -39,7 +32,7 @@ class ClipNetwork(nn.Module):
     score do that themselves, and the Fréchet distance is taken of them as they are.
     """
 
-    def __init__(self, tower: nn.Module, preparation: ClipPreparation) -> None:
+    def __init__(self, tower: nn.Module, preparation: ImagePreparation) -> None:
         super().__init__()
         self.tower = tower
         self.preparation = preparation
@@ -49,31 +42,18 @@ class ClipNetwork(nn.Module):
         return self.tower(pixel_values=self.preparation(images)).image_embeds
 
 
-@dataclass(frozen=True)
-class LoadedClip:
-    """A vision tower with its identity.
-
-    Attributes:
-        network: from images to embeddings.
-        name: the last part of its folder's name or hub id.
-        digest: SHA-256 of its weights file, or of the digests of its several files.
-        dimensions: E, the length of an embedding.
-
-    """
-
-    network: ClipNetwork
-    name: str
-    digest: str
-    dimensions: int
-
-
-def load_clip(source: str) -> LoadedClip:
+def load_clip(source: str, device: str | torch.device = "cpu", name: str | None = None) -> Detector:
     """Load CLIP's vision tower, in float32.
+
+    The images are prepared as the model's own ``preprocessor_config.json`` says. CMMD's published
+    code resizes to 336×336 with the same cubic; of square images it differs by the rounding to
+    whole levels alone.
 
     Args:
         source: a folder, or a hub id with an optional ``@revision``, of a whole CLIP model or of
-            its vision tower with projection, with safetensors weights. The published CMMD uses
-            ``openai/clip-vit-large-patch14-336``.
+            its vision tower with projection, with safetensors weights.
+        device: where to compute.
+        name: what to call it; None: the last part of ``source``.
 
     Raises:
         ConfigError: neither a folder nor a model that could be fetched.
@@ -83,17 +63,16 @@ def load_clip(source: str) -> LoadedClip:
     """
     from transformers import CLIPVisionModelWithProjection
 
-    folder = _folder_of(source)
-    files = _weight_files(folder, source)
-    _require_type(folder, source, VISION_TYPES)
-    tower = _load(CLIPVisionModelWithProjection, folder, source)
-    preparation = ClipPreparation.of_folder(folder, tower.config.image_size)
-    digests = [hash_file(file) for file in files]
-    return LoadedClip(
-        network=ClipNetwork(tower, preparation),
-        name=_name_of(source),
-        digest=digests[0] if len(digests) == 1 else hash_bytes(*map(str.encode, digests)),
+    folder = _clip_folder(source, VISION_TYPES)
+    tower = folder.load(CLIPVisionModelWithProjection)
+    preparation = ImagePreparation.of_folder(folder.path, tower.config.image_size)
+    return Detector(
+        ClipNetwork(tower, preparation),
+        name=name or folder.name,
+        digest=folder.digest,
         dimensions=tower.visual_projection.out_features,
+        device=device,
+        preparation=preparation.describe(),
     )
 
 
@@ -107,7 +86,8 @@ def clip_text_features(
     """Float32 embeddings ``(N, E)`` on the CPU of captions, in the space of the images'.
 
     Args:
-        source: as for :func:`load_clip`, of a whole CLIP model with its tokenizer.
+        source: a name of :data:`PRESETS`, or as for :func:`load_clip`, of a whole CLIP model with
+            its tokenizer.
         captions: N texts; what is beyond the model's length (77 tokens) is cut off.
         batch_size: a matter of memory alone.
         device: where to compute.
@@ -118,12 +98,10 @@ def clip_text_features(
     """
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
-    folder, device = _folder_of(source), torch.device(device)
-    _weight_files(folder, source)
-    _require_type(folder, source, TEXT_TYPES)
-    model = _load(CLIPTextModelWithProjection, folder, source).to(device)
+    folder, device = _clip_folder(source, TEXT_TYPES), torch.device(device)
+    model = folder.load(CLIPTextModelWithProjection).to(device)
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder.path, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
             f"The CLIP model {source} has no tokenizer: {error}",
@@ -143,93 +121,7 @@ def clip_text_features(
     return torch.cat(features)
 
 
-def _load(kind: Any, folder: Path, source: str) -> Any:
-    """A part of CLIP with all of its weights from the folder, or an error."""
-    try:
-        with _quiet():
-            model, report = kind.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"The CLIP model {source} cannot be loaded ({' '.join(str(error).split())[:200]})",
-            fix="fetch it again, or give another",
-        ) from error
-    if report["missing_keys"]:
-        raise ModelError(
-            f"The CLIP model {source} lacks {len(report['missing_keys'])} weights, such as "
-            f"{min(report['missing_keys'])}",
-            fix="give a whole CLIP model, or a part of it with its projection",
-        )
-    return model.requires_grad_(False).eval()
-
-
-def _folder_of(source: str) -> Path:
-    local = Path(source).expanduser()
-    if local.is_dir():
-        return local
-    name, _, revision = source.partition("@")
-    if not name or name.startswith((".", "~", "/")) or name.count("/") > 1 or local.is_file():
-        raise ConfigError(
-            f"There is no CLIP model in {source!r}",
-            fix="give clip:<folder> or clip:<hub id>, of a model that save_pretrained wrote",
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        found = snapshot_download(name, revision=revision or None, allow_patterns=list(DOWNLOADED))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(
-            f"{name!r} is neither a folder here nor a CLIP model that could be fetched from the "
-            f"hub ({type(error).__name__}: {reason})",
-            fix="check the name and the network, or give the path of a local folder",
-        ) from error
-    return Path(found)
-
-
-def _name_of(source: str) -> str:
-    local = Path(source).expanduser()
-    return local.resolve().name if local.is_dir() else Path(source.partition("@")[0]).name
-
-
-def _weight_files(folder: Path, source: str) -> list[Path]:
-    whole = folder / WHOLE_FILE
-    files = [whole] if whole.is_file() else sorted(folder.glob(SHARDS))
-    if not files:
-        raise ModelError(
-            f"The CLIP model {source} has no safetensors weights",
-            fix="name a revision that has them (clip:<hub id>@refs/pr/<number>), or load the model "
-            "yourself and save_pretrained it to a folder",
-        )
-    return files
-
-
-def _require_type(folder: Path, source: str, types: Sequence[str]) -> None:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise StorageError(f"The CLIP model {source} has no {CONFIG_FILE}", fix="fetch it again")
-    config = read_json(path)
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in types:
-        raise ModelError(f"{source} is a {kind!r} and not a CLIP model", choices=types)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside, transformers neither draws bars nor lists the weights of CLIP's other half."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+def _clip_folder(source: str, types: Sequence[str]) -> PretrainedFolder:
+    folder = PretrainedFolder.find(PRESETS.get(source, source), family="CLIP", prefix=CLIP_PREFIX)
+    folder.require_type(types)
+    return folder

@@ -23,7 +23,9 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRecall:
+def precision_recall(
+    real: Tensor, generated: Tensor, k: int = 3, *, real_radii: Tensor | None = None
+) -> PrecisionRecall:
     """Improved precision and recall (Kynkäänniemi et al., arXiv:1904.06991, Eq. 1 and 2).
 
     A set's manifold is the union of the balls around its features, each reaching to the k-th
@@ -33,6 +35,7 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRe
         real: features ``(N, D)``.
         generated: features ``(M, D)``.
         k: neighbours; 3 in the paper.
+        real_radii: :func:`~deme.metrics.neighbour_radii` of the real images, where they are known.
 
     Raises:
         ConfigError: ``k`` is below 1.
@@ -40,8 +43,9 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRe
         ProtocolError: the dimensions differ.
 
     """
+    radii = neighbour_radii(real, k) if real_radii is None else real_radii
     return PrecisionRecall(
-        precision=_fraction_inside(generated, real, neighbour_radii(real, k)),
+        precision=_fraction_inside(generated, real, radii),
         recall=_fraction_inside(real, generated, neighbour_radii(generated, k)),
     )
 

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import urlparse
+from collections.abc import Mapping, Sequence
+from typing import Protocol as Interface
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError, ModelError
-from ..files import hash_file
-from .clip import CLIP_PREFIX, load_clip
-from .digits import DIGITS_WEIGHTS, FEATURES, load_digits_network
-from .download import fetch_once
 from .float32 import full_float32
 from .protocol import Protocol
-from .torchscript import load_scripted_network
 
-BUNDLED = "digits"
-PUBLISHED = {
-    "inception": "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
-    "inception-2015-12-05.pt"
+FEATURES = "features"
+SPATIAL = "spatial"
+PROBABILITIES = "probabilities"
+WHO_HAS = {
+    FEATURES: ("every detector",),
+    SPATIAL: ("inception-fidelity",),
+    PROBABILITIES: ("digits", "inception", "inception-fidelity"),
 }
-"""Detectors with a name of their own, and where they are published."""
-PROBE_SIDES = (32, 64, 224, 299)
-"""Image sizes that a detector of unknown input size is tried with, to learn its dimensions."""
+"""The tables there are, and the detectors that make them."""
+
+
+class TableNetwork(Interface):
+    """A network that makes more tables than features, in one pass over the images."""
+
+    def tables(self, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """The tables of these names, ``(B, width)`` each, of uint8 images ``(B, C, H, W)``."""
+        ...
 
 
 class Detector:
-    """A feature network with its identity: uint8 images in, float32 features out.
+    """A feature network with its identity: uint8 images in, float32 tables out.
+
+    Every detector makes ``features`` ``(N, D)``. Some make more: ``spatial`` features that keep
+    where things are (for sFID), and class ``probabilities`` (for the Inception score).
+
+    Args:
+        network: maps uint8 images to features; a :class:`TableNetwork` where ``others`` is given.
+        name: what people call it, for tables.
+        digest: SHA-256 of its weights.
+        dimensions: D, the number of features of one image.
+        device: where to compute.
+        others: width of each further table by name.
+        preparation: what it does to images before its network (resize, filter, normalisation) where
+            its digest does not say so already.
 
     Attributes:
         name: what people call it, for tables.
-        digest: SHA-256 of its weights file; this is what identifies it.
+        digest: SHA-256 of its weights; this is what identifies it.
         dimensions: D, the number of features of one image.
+        preparation: what it does to images before its network; empty: its digest decides that.
+        widths: number of columns of every table that it makes, by name.
 
     """
 
@@ -45,12 +65,16 @@ class Detector:
         digest: str,
         dimensions: int,
         device: str | torch.device = "cpu",
+        others: Mapping[str, int] | None = None,
+        preparation: str = "",
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.name = name
         self.digest = digest
         self.dimensions = dimensions
+        self.preparation = preparation
+        self.widths = {FEATURES: dimensions, **(others or {})}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Float32 features ``(B, D)`` on the CPU of uint8 images ``(B, C, H, W)``, C in {1, 3}.
@@ -62,17 +86,7 @@ class Detector:
             ModelError: what the network returns is not ``(B, D)``.
 
         """
-        _require_images(images)
-        if len(images) == 0:
-            return torch.zeros(0, self.dimensions)
-        features = _run(self.network, images.to(self.device), self.name)
-        if features.shape[1] != self.dimensions:
-            raise ModelError(
-                f"The detector {self.name!r} returned {features.shape[1]} features for images of "
-                f"shape {tuple(images.shape[1:])} and has {self.dimensions} dimensions"
-            )
-        # A copy made here, outside inference mode, is an ordinary tensor.
-        return features.float().cpu().clone()
+        return self._of_batch(images, (FEATURES,))[FEATURES]
 
     def features(self, images: Tensor, batch_size: int = 64) -> Tensor:
         """Float32 features ``(N, D)`` on the CPU of uint8 images ``(N, C, H, W)``.
@@ -84,116 +98,103 @@ class Detector:
             DataError, ModelError: as for a call.
 
         """
+        return self.tables(images, (FEATURES,), batch_size)[FEATURES]
+
+    def tables(
+        self, images: Tensor, names: Sequence[str], batch_size: int = 64
+    ) -> dict[str, Tensor]:
+        """Several tables of one set of images, from one pass over them.
+
+        Args:
+            images: uint8 ``(N, C, H, W)``, C in {1, 3}.
+            names: of ``features``, ``spatial`` and ``probabilities``, those wanted.
+            batch_size: as for :meth:`features`.
+
+        Returns:
+            float32 ``(N, widths[name])`` on the CPU by name; a row of ``probabilities`` sums to 1.
+
+        Raises:
+            ConfigError: a table that this detector does not make; names those that do.
+            DataError, ModelError: as for a call.
+
+        """
         _require_images(images)
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}", fix="give at least 1")
-        chunks = [self(chunk) for chunk in images.split(batch_size)]
-        return torch.cat(chunks) if chunks else torch.zeros(0, self.dimensions)
+        self._require_tables(names)
+        names = list(dict.fromkeys(names))
+        chunks = [self._of_batch(chunk, names) for chunk in images.split(batch_size)]
+        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in names}
 
     def protocol(self, resize: str = "none") -> Protocol:
         """Describe features made by this detector from images resized so."""
+        if self.preparation:
+            resize = f"{resize}, then {self.preparation}"
         return Protocol(detector=self.name, detector_digest=self.digest, resize=resize)
 
+    def _require_tables(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in WHO_HAS:
+                raise ConfigError(f"There is no table {name!r}", choices=WHO_HAS, given=name)
+            if name not in self.widths:
+                raise ConfigError(
+                    f"The detector {self.name!r} makes no {name}, only {', '.join(self.widths)}",
+                    fix=f"use a detector that makes them: {', '.join(WHO_HAS[name])}",
+                )
 
-def load_detector(spec: str, device: str | torch.device = "cpu") -> Detector:
-    """Load the detector that ``spec`` names.
+    def _of_batch(self, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        _require_images(images)
+        if len(images) == 0:
+            return {name: torch.zeros(0, self.widths[name]) for name in names}
+        tables = run_network(self.network, images.to(self.device), names, self.name)
+        for name, table in tables.items():
+            if table.shape[1] != self.widths[name]:
+                raise ModelError(
+                    f"The detector {self.name!r} returned {table.shape[1]} {name} for images of "
+                    f"shape {tuple(images.shape[1:])} and has {self.widths[name]} dimensions"
+                )
+        # A copy made here, outside inference mode, is an ordinary tensor.
+        return {name: table.float().cpu().clone() for name, table in tables.items()}
 
-    Args:
-        spec: ``"digits"`` for the bundled network, ``"inception"`` for the one that the StyleGAN
-            and EDM papers compute FID with (fetched once), or a local path or https URL of a
-            TorchScript file that maps uint8 ``(B, 3, H, W)`` to ``(B, D)``. A URL is downloaded
-            once to :func:`~deme.metrics.download.detector_cache`. ``"clip:<folder or hub id>"`` is
-            the vision tower of a CLIP model; see :func:`~deme.metrics.clip.load_clip`.
-        device: where to compute.
+
+def run_network(
+    network: nn.Module, images: Tensor, names: Sequence[str], detector: str
+) -> dict[str, Tensor]:
+    """Tables ``(B, width)`` of ``images``, where they are, in full float32.
 
     Raises:
-        ConfigError: ``spec`` names nothing.
-        StorageError: the file cannot be read or downloaded.
-        ModelError: the file is not TorchScript, is truncated, or returns something else than
-            features ``(B, D)``.
+        DataError: the network cannot read images of this shape.
+        ModelError: what it returns is not one row for each image.
 
     """
-    device = torch.device(device)
-    if spec == BUNDLED:
-        return Detector(
-            load_digits_network(),
-            name=BUNDLED,
-            digest=hash_file(DIGITS_WEIGHTS),
-            dimensions=FEATURES,
-            device=device,
-        )
-    if spec.startswith(CLIP_PREFIX):
-        clip = load_clip(spec.removeprefix(CLIP_PREFIX))
-        return Detector(
-            clip.network,
-            name=clip.name,
-            digest=clip.digest,
-            dimensions=clip.dimensions,
-            device=device,
-        )
-    path, name = _locate(spec)
-    network = load_scripted_network(path, device)
-    return Detector(
-        network,
-        name=name,
-        digest=hash_file(path),
-        dimensions=_probe(network, device, name),
-        device=device,
-    )
-
-
-def _locate(spec: str) -> tuple[Path, str]:
-    spec = PUBLISHED.get(spec, spec)
-    if "://" in spec:
-        return fetch_once(spec), Path(urlparse(spec).path).stem
-    path = Path(spec).expanduser()
-    if not path.exists():
-        raise ConfigError(
-            f"There is no detector {spec!r}",
-            choices=[
-                *(BUNDLED, *PUBLISHED, "the path of a TorchScript file", "an https URL of one"),
-                f"{CLIP_PREFIX}<folder or hub id>",
-            ],
-            given=spec,
-        )
-    return path, path.stem
-
-
-def _probe(network: nn.Module, device: torch.device, name: str) -> int:
-    """D, from black images of the first size that the network reads."""
-    refusal: DataError | None = None
-    for side in PROBE_SIDES:
-        black = torch.zeros(2, 3, side, side, dtype=torch.uint8, device=device)
-        try:
-            return _run(network, black, name).shape[1]
-        except DataError as error:
-            refusal = refusal or error
-    raise ModelError(
-        f"The detector {name!r} reads no uint8 images of shape (B, 3, H, W): {refusal}",
-        fix="script a module that takes them as they are and does its own resize and scaling",
-    )
-
-
-def _run(network: nn.Module, images: Tensor, name: str) -> Tensor:
-    """Compute features ``(B, D)`` of ``images``, where they are, in full float32."""
     try:
         with torch.inference_mode(), full_float32(images.device):
-            features = network(images)
+            if tuple(names) == (FEATURES,):
+                tables = {FEATURES: network(images)}
+            else:
+                tables = cast(TableNetwork, network).tables(images, names)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, torch.jit.Error) as error:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(
-            f"The detector {name!r} cannot read images of shape {tuple(images.shape)} ({reason})",
+            f"The detector {detector!r} cannot read images of shape {tuple(images.shape)} "
+            f"({reason})",
             fix="give images of the size the detector was made for, or another detector",
         ) from error
-    shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
-        raise ModelError(
-            f"The detector {name!r} returned {shape} for {len(images)} images, not (B, D)",
-            fix="give a TorchScript file that returns one row of features for each image",
-        )
-    return features
+    for table in tables.values():
+        _require_rows(table, len(images), detector)
+    return tables
+
+
+def _require_rows(table: object, count: int, detector: str) -> None:
+    if isinstance(table, Tensor) and table.ndim == 2 and len(table) == count:
+        return
+    shape = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
+    raise ModelError(
+        f"The detector {detector!r} returned {shape} for {count} images, not (B, D)",
+        fix="give a TorchScript file that returns one row of features for each image",
+    )
 
 
 def _require_images(images: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import DataError, ModelError, StorageError
+from ..files import hash_file
+from .detector import FEATURES, PROBABILITIES, Detector
 
 DIGITS_WEIGHTS = Path(__file__).parents[1] / "assets" / "digits_detector.safetensors"
 """Where the package carries the trained weights."""
 
 SIDE = 8
-FEATURES = 32
+DIMENSIONS = 32
 CLASSES = 10
 
 
@@ -24,9 +27,9 @@ class DigitsNetwork(nn.Module):
     """Three convolutions and a layer of 32 features, trained to tell ten digits apart.
 
     ``forward`` maps uint8 images ``(B, 3, 8, 8)`` in ``[0, 255]`` (or one channel) to float32
-    features ``(B, 32)``; ``classify`` maps features to class scores ``(B, 10)`` and is used in
-    training alone. About 28 of the 898 images of one protocol half fall on each feature, as 24 of
-    50 000 do on Inception's 2 048.
+    features ``(B, 32)``; ``classify`` maps features to class scores ``(B, 10)``, for training and
+    for the Inception score. About 28 of the 898 images of one protocol half fall on each feature,
+    as 24 of 50 000 do on Inception's 2 048.
     """
 
     def __init__(self) -> None:
@@ -34,8 +37,8 @@ class DigitsNetwork(nn.Module):
         self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
         self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
         self.conv3 = nn.Conv2d(64, 64, 3, padding=1)
-        self.features = nn.Linear(64 * (SIDE // 4) ** 2, FEATURES)
-        self.classes = nn.Linear(FEATURES, CLASSES)
+        self.features = nn.Linear(64 * (SIDE // 4) ** 2, DIMENSIONS)
+        self.classes = nn.Linear(DIMENSIONS, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(B, 32)`` of images ``(B, C, 8, 8)`` in ``[0, 255]``.
@@ -58,6 +61,31 @@ class DigitsNetwork(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Class scores ``(B, 10)`` of features ``(B, 32)``."""
         return self.classes(features)
+
+    def tables(self, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """``features`` ``(B, 32)`` and the ``probabilities`` ``(B, 10)`` of the ten digits."""
+        features = self(images)
+        found = {FEATURES: features}
+        if PROBABILITIES in names:
+            found[PROBABILITIES] = self.classify(features).softmax(dim=1)
+        return {name: found[name] for name in names}
+
+
+def load_digits_detector(device: str | torch.device = "cpu") -> Detector:
+    """Give the detector ``digits``.
+
+    Raises:
+        StorageError, ModelError: as for :func:`load_digits_network`.
+
+    """
+    return Detector(
+        load_digits_network(),
+        name="digits",
+        digest=hash_file(DIGITS_WEIGHTS),
+        dimensions=DIMENSIONS,
+        device=device,
+        others={PROBABILITIES: CLASSES},
+    )
 
 
 def load_digits_network(path: Path = DIGITS_WEIGHTS) -> DigitsNetwork:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..errors import ConfigError, DataError
 from ..randomness import generator
+from .inputs import MetricSettings, TableSet, as_tables
 from .measurement import compute_metrics
 from .statistics import require_features
-from .table import MetricSettings
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RealFloor:
 
 
 def real_floor(
-    features: Tensor,
+    features: TableSet,
     seed: int = 0,
     repeats: int = 10,
     *,
@@ -58,7 +58,7 @@ def real_floor(
     at the floor has nothing left to show.
 
     Args:
-        features: of real images, ``(N, D)``.
+        features: of real images, ``(N, D)``; or tables by name, where the metric reads another.
         seed: of the drawings.
         repeats: how many drawings.
         metric: the metric's name.
@@ -71,9 +71,12 @@ def real_floor(
         DataError: too few images for two disjoint sets, or ``halves`` that overlap.
 
     """
-    require_features(features, at_least=4)
+    tables = as_tables(features)
+    for table in tables.values():
+        require_features(table, at_least=4)
     if halves is None:
-        halves = list(_drawn_halves(len(features), seed, repeats, count))
+        total = len(next(iter(tables.values())))
+        halves = list(_drawn_halves(total, seed, repeats, count))
     if not halves:
         raise ConfigError(
             "The floor needs at least one pair of sets", fix="give repeats of 1 or more"
@@ -82,8 +85,8 @@ def real_floor(
     for first, second in halves:
         if torch.isin(first, second).any():
             raise DataError("The two sets of real images overlap", fix="give disjoint indices")
-        found = compute_metrics([metric], features[first], features[second], settings=settings)
-        values.append(found[metric])
+        sides = ({name: table[rows] for name, table in tables.items()} for rows in (first, second))
+        values.append(compute_metrics([metric], *sides, settings=settings)[metric])
     images = min(min(len(first), len(second)) for first, second in halves)
     return RealFloor(metric, tuple(values), images)
 

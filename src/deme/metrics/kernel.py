@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import stdev
+
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
 from ..randomness import generator
+from .discrepancy import SampledSides, estimated_error
+from .kernels import POLYNOMIAL, polynomial
 from .statistics import require_features, require_same_dimensions
 
 
@@ -49,20 +55,81 @@ def kernel_distance(
         DataError, ProtocolError: as for :func:`squared_discrepancy`.
 
     """
+    return mean_of_subsets(
+        subset_discrepancies(real, generated, subsets=subsets, subset_size=subset_size, seed=seed)
+    )
+
+
+def subset_discrepancies(
+    real: Tensor, generated: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> tuple[float, ...]:
+    """What :func:`kernel_distance` is the mean of: one term for each pair of subsets.
+
+    Raises:
+        ConfigError, DataError, ProtocolError: as for :func:`kernel_distance`.
+
+    """
     if subsets < 1 or subset_size < 2:
         raise ConfigError(
             f"The kernel distance cannot use {subsets} subsets of {subset_size} images",
             fix="give at least 1 subset of at least 2 images",
         )
     if max(len(real), len(generated)) <= subset_size:
-        return squared_discrepancy(real, generated)
-    total = 0.0
+        return (squared_discrepancy(real, generated),)
+    values = []
     for index in range(subsets):
         draw = generator(seed, "kernel distance", index)
-        total += squared_discrepancy(
-            _subset(real, subset_size, draw), _subset(generated, subset_size, draw)
-        )
-    return total / subsets
+        first, second = _subset(real, subset_size, draw), _subset(generated, subset_size, draw)
+        values.append(squared_discrepancy(first, second))
+    return tuple(values)
+
+
+def mean_of_subsets(values: Sequence[float]) -> float:
+    """The kernel distance from :func:`subset_discrepancies`."""
+    total = 0.0
+    for value in values:  # sum() rounds otherwise from Python 3.12 on, and numbers would change
+        total += value
+    return total / len(values)
+
+
+def kernel_distance_error(
+    real: Tensor,
+    generated: Tensor,
+    values: Sequence[float],
+    *,
+    subset_size: int = 1000,
+    seed: int = 0,
+    sampled: SampledSides = "generated",
+) -> float:
+    """The standard error of :func:`kernel_distance` over other images.
+
+    That of the unbiased estimate of all images (see
+    :func:`~deme.metrics.discrepancy.estimated_error`), and what drawing subsets adds: the values'
+    variance over their number. The deviation of the values, often printed beside KID, is that of a
+    single subset and much larger.
+
+    Args:
+        real: features ``(N, D)``.
+        generated: features ``(M, D)``.
+        values: of :func:`subset_discrepancies`.
+        subset_size: as there.
+        seed: as there.
+        sampled: whose images might have been others.
+
+    Returns:
+        Not a number below 4 images in a set.
+
+    Raises:
+        DataError, ProtocolError: as for :func:`kernel_distance`.
+
+    """
+    for features in (real, generated):
+        require_features(features, at_least=2)
+    require_same_dimensions(real.shape[1], generated.shape[1])
+    rows = (POLYNOMIAL.prepared(features) for features in (generated, real))
+    error = estimated_error(POLYNOMIAL, *rows, rows_at_once=subset_size, seed=seed, sampled=sampled)
+    between = stdev(values) ** 2 / len(values) if len(values) > 1 else 0.0
+    return math.sqrt(error**2 + between)
 
 
 def _subset(features: Tensor, size: int, draw: torch.Generator) -> Tensor:
@@ -70,7 +137,7 @@ def _subset(features: Tensor, size: int, draw: torch.Generator) -> Tensor:
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    return polynomial(x @ y.T, x.shape[1])
 
 
 def _mean_of_pairs(x: Tensor) -> float:

@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from pydantic import Field
-from torch import Tensor
+from ..errors import ConfigError
+from . import notes
+from .cmmd import cmmd as unbiased_cmmd
+from .detector import FEATURES, PROBABILITIES, SPATIAL
+from .inputs import MetricInputs, MetricSettings
+from .kernel import mean_of_subsets
 
-from ..config import Config
-from ..errors import ConfigError, DataError
-from .coverage import PrecisionRecall, precision_recall
-from .frechet import FrechetReference
-from .kernel import kernel_distance
-from .protocol import Protocol
-from .statistics import FeatureStatistics
+Compute = Callable[[MetricInputs], float]
 
 
-class MetricSettings(Config):
-    """What the metrics leave open. The defaults are the papers'."""
-
-    subsets: int = Field(default=100, ge=1)
-    """How many subsets the kernel distance is a mean over."""
-    subset_size: int = Field(default=1000, ge=2)
-    """How many images a subset has."""
-    subset_seed: int = 0
-    """The seed that draws the subsets."""
-    neighbours: int = Field(default=3, ge=1)
-    """k of precision and recall."""
-
-
-@dataclass(frozen=True)
-class MetricInputs:
-    """What a metric is computed from; what several share is computed once.
-
-    Attributes:
-        generated: features ``(M, D)``.
-        real_features: features ``(N, D)``, or None where only their statistics are known.
-        kept_reference: their side of the Fréchet distance, where the caller has it.
-        protocol: how both were made.
-        settings: what the metrics leave open.
-        allow_unknown: whether reference statistics of unknown protocol may be used.
-
-    """
-
-    generated: Tensor
-    real_features: Tensor | None = None
-    kept_reference: FrechetReference | None = None
-    protocol: Protocol = field(default_factory=Protocol)
-    settings: MetricSettings = field(default_factory=MetricSettings)
-    allow_unknown: bool = False
-
-    @property
-    def real(self) -> Tensor:
-        """The real features.
-
-        Raises:
-            DataError: only their statistics are known.
-
-        """
-        if self.real_features is None:
-            raise DataError(
-                "Only the statistics of the real images are known: that is enough for 'frechet' "
-                "alone",
-                fix="give the real images too, or ask for 'frechet' alone",
-            )
-        return self.real_features
-
-    @cached_property
-    def frechet(self) -> float:
-        """The squared Fréchet distance."""
-        generated = FeatureStatistics.from_features(self.generated, self.protocol)
-        if self.kept_reference is not None:
-            return self.kept_reference.distance(generated, allow_unknown=self.allow_unknown)
-        real = FrechetReference(FeatureStatistics.from_features(self.real))
-        return real.distance_of_moments(generated.mean, generated.covariance, generated.count)
-
-    @cached_property
-    def precision_recall(self) -> PrecisionRecall:
-        """Both fractions: each needs the other's distances."""
-        return precision_recall(self.real, self.generated, self.settings.neighbours)
+def _no_notes(inputs: MetricInputs) -> Iterator[str]:
+    yield from ()
 
 
 @dataclass(frozen=True)
@@ -92,13 +28,19 @@ class Metric:
         higher_is_better: which way to go.
         compute: the number, from its inputs.
         paper: where it comes from.
+        reads: the detector's table that it is of.
+        estimator: how it is estimated, in words, where that is open.
+        notes: what to know before trusting it.
 
     """
 
     name: str
     higher_is_better: bool
-    compute: Callable[[MetricInputs], float]
+    compute: Compute
     paper: str
+    reads: str = FEATURES
+    estimator: Callable[[MetricSettings], str] | None = None
+    notes: Callable[[MetricInputs], Iterator[str]] = _no_notes
 
 
 METRICS: dict[str, Metric] = {}
@@ -109,12 +51,18 @@ ALIASES = {"fid": "frechet"}
 
 
 def register_metric(
-    name: str, *, higher_is_better: bool, paper: str
-) -> Callable[[Callable[[MetricInputs], float]], Callable[[MetricInputs], float]]:
+    name: str,
+    *,
+    higher_is_better: bool,
+    paper: str,
+    reads: str = FEATURES,
+    estimator: Callable[[MetricSettings], str] | None = None,
+    notes: Callable[[MetricInputs], Iterator[str]] = _no_notes,
+) -> Callable[[Compute], Compute]:
     """Add the decorated function to :data:`METRICS` and return it unchanged."""
 
-    def register(compute: Callable[[MetricInputs], float]) -> Callable[[MetricInputs], float]:
-        METRICS[name] = Metric(name, higher_is_better, compute, paper)
+    def register(compute: Compute) -> Compute:
+        METRICS[name] = Metric(name, higher_is_better, compute, paper, reads, estimator, notes)
         return compute
 
     return register
@@ -133,32 +81,121 @@ def metric_named(name: str) -> Metric:
     return metric
 
 
-@register_metric("frechet", higher_is_better=False, paper="arXiv:1706.08500")
+@register_metric(
+    "frechet", higher_is_better=False, paper="arXiv:1706.08500", notes=notes.covariance_notes
+)
 def frechet(inputs: MetricInputs) -> float:
     """Give the squared Fréchet distance; FID where the detector is Inception."""
     return inputs.frechet
 
 
-@register_metric("kid", higher_is_better=False, paper="arXiv:1801.01401")
+@register_metric(
+    "kid",
+    higher_is_better=False,
+    paper="arXiv:1801.01401",
+    estimator=lambda settings: (
+        f"unbiased, {settings.subsets} subsets of at most {settings.subset_size}"
+    ),
+    notes=notes.subset_notes,
+)
 def kid(inputs: MetricInputs) -> float:
     """Give the kernel distance, unscaled."""
-    settings = inputs.settings
-    return kernel_distance(
-        inputs.real,
-        inputs.generated,
-        subsets=settings.subsets,
-        subset_size=settings.subset_size,
-        seed=settings.subset_seed,
-    )
+    return mean_of_subsets(inputs.subset_discrepancies)
 
 
-@register_metric("precision", higher_is_better=True, paper="arXiv:1904.06991")
+@register_metric(
+    "precision",
+    higher_is_better=True,
+    paper="arXiv:1904.06991",
+    estimator=lambda settings: f"k = {settings.neighbours}",
+    notes=notes.neighbour_notes,
+)
 def precision(inputs: MetricInputs) -> float:
     """Give the fraction of generated images on the real images' manifold."""
     return inputs.precision_recall.precision
 
 
-@register_metric("recall", higher_is_better=True, paper="arXiv:1904.06991")
+@register_metric(
+    "recall",
+    higher_is_better=True,
+    paper="arXiv:1904.06991",
+    estimator=lambda settings: f"k = {settings.neighbours}",
+    notes=notes.neighbour_notes,
+)
 def recall(inputs: MetricInputs) -> float:
     """Give the fraction of real images on the generated images' manifold."""
     return inputs.precision_recall.recall
+
+
+@register_metric(
+    "density",
+    higher_is_better=True,
+    paper="arXiv:2002.09797",
+    estimator=lambda settings: f"k = {settings.density_neighbours}",
+    notes=notes.neighbour_notes,
+)
+def density(inputs: MetricInputs) -> float:
+    """Give how many real images' balls a generated image is in, over k."""
+    return inputs.density_coverage.density
+
+
+@register_metric(
+    "coverage",
+    higher_is_better=True,
+    paper="arXiv:2002.09797",
+    estimator=lambda settings: f"k = {settings.density_neighbours}",
+    notes=notes.neighbour_notes,
+)
+def coverage(inputs: MetricInputs) -> float:
+    """Give the fraction of real images whose ball holds a generated one."""
+    return inputs.density_coverage.coverage
+
+
+@register_metric(
+    "inception_score",
+    higher_is_better=True,
+    paper="arXiv:1606.03498",
+    reads=PROBABILITIES,
+    estimator=lambda settings: f"{settings.inception_splits} splits",
+    notes=notes.score_notes,
+)
+def inception_score(inputs: MetricInputs) -> float:
+    """Give the Inception score, a mean over splits."""
+    return inputs.inception_score.mean
+
+
+@register_metric(
+    "inception_score_unsplit",
+    higher_is_better=True,
+    paper="arXiv:1606.03498",
+    reads=PROBABILITIES,
+    estimator=lambda settings: "all images at once",
+    notes=notes.whole_score_notes,
+)
+def inception_score_unsplit(inputs: MetricInputs) -> float:
+    """Give the Inception score of all images at once: less biased, and not the published one."""
+    return inputs.inception_score.unsplit
+
+
+@register_metric(
+    "sfid",
+    higher_is_better=False,
+    paper="arXiv:2103.03841",
+    reads=SPATIAL,
+    notes=notes.covariance_notes,
+)
+def sfid(inputs: MetricInputs) -> float:
+    """Give the squared Fréchet distance of features that keep where things are."""
+    return inputs.frechet
+
+
+@register_metric(
+    "cmmd",
+    higher_is_better=False,
+    paper="arXiv:2401.09603",
+    estimator=lambda settings: "unbiased",
+    notes=notes.embedding_notes,
+)
+def cmmd(inputs: MetricInputs) -> float:
+    """Give the squared MMD of embeddings of length one under a Gaussian kernel, times 1 000."""
+    return unbiased_cmmd(inputs.real, inputs.generated)

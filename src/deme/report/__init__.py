@@ -7,6 +7,8 @@
 :func:`results_markdown`     the same in Markdown
 :func:`search_lines`         a search's outcome as lines for a terminal
 :func:`verdict`              whether the merge is better, in plain words
+:func:`build_comparison`     a comparison's ``report.html``, tables and picture
+:func:`comparison_table`     a comparison's arms as a table for a terminal
 ===========================  ===================================================================
 
 Below them: :mod:`.run_folder` reads the files, :mod:`.evidence` is ``metrics.json`` with types,
@@ -17,6 +19,7 @@ deviations, :mod:`.figures`, :mod:`.search_figures` and :mod:`.pictures` make th
 """
 
 from .card import write_model_card
+from .comparison import build_comparison, comparison_table
 from .console import results_table
 from .evidence import Evidence
 from .html import build_report
@@ -27,7 +30,9 @@ from .verdict import Verdict, verdict
 __all__ = [
     "Evidence",
     "Verdict",
+    "build_comparison",
     "build_report",
+    "comparison_table",
     "results_markdown",
     "results_table",
     "search_lines",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -149,10 +150,8 @@ class Reference:
     def protocol(self, indices: Tensor) -> Protocol:
         """How numbers against these real images are made."""
         digest = hash_bytes(self.source.digest.encode(), indices.numpy().tobytes())
-        return Protocol(
-            detector=self.detector.name,
-            detector_digest=self.detector.digest,
-            resize=f"{self.source.resolution}px",
+        return dataclasses.replace(
+            self.detector.protocol(f"{self.source.resolution}px"),
             reference_digest=digest,
             reference_images=len(indices),
         )

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..config import Config
 from ..data import DataConfig
@@ -13,8 +20,10 @@ from ..decouple import DecoupleConfig
 from ..denoisers import ModelConfig
 from ..files import hash_value
 from ..generate import SamplerConfig
+from ..metrics.named_protocols import ProtocolName
 from ..search import SearchConfig
 from .expert_names import name_experts
+from .protocol_filling import filled_evaluation, filled_run
 
 Arm = Literal["pretrained", "joint", "routed", "uniform", "merged"]
 ARMS: tuple[Arm, ...] = ("pretrained", "joint", "routed", "uniform", "merged")
@@ -29,7 +38,18 @@ Tracker = Literal[
     "trackio",
     "wandb",
 ]
-MetricName = Literal["frechet", "kid", "precision", "recall"]
+MetricName = Literal[
+    "frechet",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "inception_score",
+    "inception_score_unsplit",
+    "sfid",
+    "cmmd",
+]
 
 
 class ExternalExpert(Config):
@@ -74,6 +94,9 @@ class JointConfig(Config):
 class EvaluateConfig(SamplerConfig):
     """The protocol of the final numbers."""
 
+    protocol: ProtocolName | None = None
+    """A published protocol by name (`deme evaluate --protocols`). It fills what is not given here,
+    in `detector` and in `data`, and refuses what contradicts it."""
     arms: tuple[Arm, ...] = ARMS
     """What stands in the table."""
     metrics: tuple[MetricName, ...] = ("frechet", "kid", "precision", "recall")
@@ -89,6 +112,18 @@ class EvaluateConfig(SamplerConfig):
     """Images for every model's denoising loss on every range."""
     detectors: tuple[str, ...] = ()
     """Further detectors that the search never sees, for the table only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_fills(cls, values: Any) -> Any:
+        return filled_evaluation(values) if isinstance(values, Mapping) else values
+
+    @model_serializer(mode="wrap")
+    def _silent_without_protocol(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = default(self)
+        if self.protocol is None:
+            values.pop("protocol", None)
+        return values
 
 
 class RuntimeConfig(Config):
@@ -164,6 +199,11 @@ class RunSpec(Config):
     runtime: RuntimeConfig = RuntimeConfig()
     """How the run is carried out."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_fills(cls, values: Any) -> Any:
+        return filled_run(values) if isinstance(values, Mapping) else values
+
     @field_validator("model", mode="before")
     @classmethod
     def _model_by_path(cls, value: Any) -> Any:
@@ -224,11 +264,20 @@ class RunSpec(Config):
                 "search.snapshots needs experts that are trained here, with decouple.snapshots of "
                 "at least 3: steps are searched from the second to the last"
             )
+        if self.search.snapshots and self.decouple.tree:
+            raise ValueError(
+                "search.snapshots cannot be with decouple.tree: an expert's own steps are the last "
+                "of those that made it"
+            )
         return self
 
     def meaning(self) -> dict[str, Any]:
-        """What decides the result: all but the name and the runtime."""
-        return self.model_dump(mode="json", exclude={"name", "runtime"})
+        """What decides the result: all but the name and the runtime.
+
+        A protocol's name is left out: it is what it fills in.
+        """
+        excluded = {"name": True, "runtime": True, "evaluate": {"protocol"}}
+        return self.model_dump(mode="json", exclude=excluded)
 
     def digest(self) -> str:
         """Eight hexadecimal digits of the meaning's hash."""

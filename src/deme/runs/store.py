@@ -6,16 +6,32 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import filelock
 
 from ..errors import RunLockedError
 from ..files import atomic_path, hash_tree, read_json, storage_errors, sweep_partial, write_json
-from .spec import RunSpec
 
 NOT_HASHED = ("README.md",)
 """Files that are added to an artifact later: the model card needs the evaluation."""
+
+
+class Named(Protocol):
+    """A configuration that knows what of it decides the result: a run's, a pretraining's."""
+
+    @property
+    def name(self) -> str:
+        """Names the folder; changes no result."""
+        ...
+
+    def digest(self) -> str:
+        """A short hash of what decides the result."""
+        ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """All of it, for ``spec.yaml``."""
+        ...
 
 
 class RunStore:
@@ -27,7 +43,7 @@ class RunStore:
 
     """
 
-    def __init__(self, output: Path, spec: RunSpec) -> None:
+    def __init__(self, output: Path, spec: Named) -> None:
         self.spec = spec
         self.path = output / f"{spec.name}-{spec.digest()}"
         self.cache = output / "cache"  # decoded images, named by content: runs share them
@@ -47,8 +63,12 @@ class RunStore:
         sweep_partial(self.path)
 
     @contextlib.contextmanager
-    def lock(self, name: str = "run") -> Iterator[None]:
+    def lock(self, name: str = "run", *, wait: bool = False) -> Iterator[None]:
         """Keeps a second process out. The system releases it when the process ends, however.
+
+        Args:
+            name: what is locked.
+            wait: until another process that holds it is done, and do not refuse.
 
         Raises:
             RunLockedError: another process holds it.
@@ -57,7 +77,7 @@ class RunStore:
         path = self.path / "locks" / f"{name}.lock"
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path, timeout=0)
+        lock = filelock.FileLock(path, timeout=-1 if wait else 0)
         holder = path.with_suffix(".pid")
         with storage_errors(path), contextlib.suppress(filelock.Timeout):
             lock.acquire()

@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from ..merge import cosine_matrix
-from ..metrics import measure
+from ..metrics import Detector, measure
 from .context import RunContext
+from .measured_tables import metrics_of, tables_of
 from .reference import Reference
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
@@ -37,7 +38,8 @@ def summarize(
 
     Args:
         context: the run.
-        features: per arm, one mapping per seed from detector to features ``(count, D)``.
+        features: per arm, one mapping per seed from detector to features ``(count, D)``, and what
+            metrics read beside them under :func:`.measured_tables.table_key`.
         search: the search's result.
 
     """
@@ -45,9 +47,7 @@ def summarize(
     notes: dict[str, None] = {}
     values: Values = {
         arm: {
-            detector.name: _measure(
-                context, [entry[detector.name] for entry in seeds], detector.name, notes
-            )
+            detector.name: _measure(context, seeds, detector, notes)
             for detector in context.detectors
         }
         for arm, seeds in features.items()
@@ -84,23 +84,27 @@ def summarize(
 
 
 def _measure(
-    context: RunContext, seeds: Sequence[Tensor], detector: str, notes: dict[str, None]
+    context: RunContext,
+    seeds: Sequence[Mapping[str, Tensor]],
+    detector: Detector,
+    notes: dict[str, None],
 ) -> dict[str, list[float]]:
-    reference = context.references[detector]
+    reference = context.references[detector.name]
     indices = reference.split[0]
-    names = list(context.spec.evaluate.metrics)
+    names = metrics_of(detector, context.spec.evaluate.metrics)
+    real = reference.evaluation_tables(names)
     found: dict[str, list[float]] = {name: [] for name in names}
     for features in seeds:
         measured = measure(
             names,
-            reference.features[indices],
-            features,
+            real,
+            tables_of(features, detector.name),
             protocol=reference.protocol(indices),
             reference=reference.evaluation,
         )
         for name in names:
             found[name].append(measured[name].value)
-        notes.update(dict.fromkeys(f"{detector}: {note}" for note in measured.notes))
+        notes.update(dict.fromkeys(f"{detector.name}: {note}" for note in measured.notes))
     return found
 
 
@@ -119,7 +123,8 @@ def _protocol(context: RunContext) -> str:
 
 def _floors(context: RunContext, detector: str) -> dict[str, dict[str, float]]:
     reference: Reference = context.references[detector]
-    found = {name: reference.floor(name) for name in context.spec.evaluate.metrics}
+    names = metrics_of(reference.detector, context.spec.evaluate.metrics)
+    found = {name: reference.floor(name) for name in names}
     return {
         name: {
             "mean": floor.mean,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, DataError
+from ..metrics.bootstrap import percentile_interval, recentred
 from ..randomness import generator
 from .evaluation import Tables
 from .objectives.contract import Objective
@@ -68,13 +69,12 @@ def paired_bootstrap(
             _difference(objective, first, second, _drawn_weights(rows, seed, index))
             for index in range(resamples)
         ]
-    spread = torch.stack(drawn)
-    around = difference + spread - spread.mean()
-    tail = (1 - COVERAGE) / 2
+    around = recentred(difference, torch.stack(drawn))
+    low, high = percentile_interval(around, COVERAGE)
     return PairedDifference(
         difference=float(difference),
-        low=float(around.quantile(tail)),
-        high=float(around.quantile(1 - tail)),
+        low=low,
+        high=high,
         standard_error=float(around.std()),
         probability_better=float((around < 0).double().mean()),
     )

@@ -110,7 +110,7 @@ def test_rows_without_weight_do_not_count(make: Make) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, tables = real_features(50, 5), feature_sets(1, 33, 5)[0]
     whole = float(KernelObjective.kid(real, TABLE).value(tables))
-    monkeypatch.setattr("deme.search.objectives.kernel.CHUNK_NUMBERS", 100)
+    monkeypatch.setattr("deme.metrics.kernels.CHUNK_NUMBERS", 100)
     assert float(KernelObjective.kid(real, TABLE).value(tables)) == pytest.approx(whole, rel=1e-10)
 
 

@@ -79,6 +79,11 @@ class Arm(Config):
         """Whether it is tried at every setting; else it takes what :meth:`made_of`'s arm chose."""
         return True
 
+    def needs(self) -> tuple[str, ...]:
+        """All arms that must be made before."""
+        of = self.made_of()
+        return () if of is None else (of,)
+
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """Tasks, phase after phase; those of one phase may be done side by side."""
         raise NotImplementedError

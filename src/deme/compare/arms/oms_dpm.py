@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -68,6 +67,10 @@ class OmsDpmArm(Arm):
     def made_of(self) -> str:
         """The arm whose models at all rates are in the zoo."""
         return self.of
+
+    def needs(self) -> tuple[str, ...]:
+        """Every arm of the zoo."""
+        return (self.of, *self.zoo)
 
     @property
     def tuned(self) -> bool:
@@ -158,13 +161,7 @@ class OmsDpmArm(Arm):
             *(bench.contender(name, seed) for name in self.zoo),
         ]
         costs = {contender.model.digest: contender.cost for contender in made}.values()
-        flops = [cost.training_flops for cost in costs]
-        return Cost(
-            training_steps=sum(cost.training_steps for cost in costs),
-            training_images=sum(cost.training_images for cost in costs),
-            training_flops=None if None in flops else math.fsum(value or 0.0 for value in flops),
-            search_images=drawn + sum(cost.search_images for cost in costs),
-        )
+        return Cost.sum(costs, search_images=drawn)
 
 
 def _settings(bench: Bench, setting: Setting) -> list[Setting]:

@@ -175,7 +175,7 @@ class SoupArm(Arm):
         if self.how == "greedy":
             found = read_json(context.store.path / task.artifact(context))
             kept, drawn = found["kept"], found["images"]
-        cost = _sum([arm.contender(bench, seed, s).cost for s in settings], drawn)
+        cost = Cost.sum((arm.contender(bench, seed, s).cost for s in settings), search_images=drawn)
         facts = {
             "learning_rates": [settings[index].learning_rate for index in kept],
             "models_trained": len(models),
@@ -200,13 +200,3 @@ class SoupArm(Arm):
 def _settings(bench: Bench, setting: Setting) -> list[Setting]:
     """Every rate, at one average."""
     return [Setting(tried.learning_rate, setting.average) for tried in bench.settings()]
-
-
-def _sum(costs: Sequence[Cost], search_images: int) -> Cost:
-    flops = [cost.training_flops for cost in costs]
-    return Cost(
-        training_steps=sum(cost.training_steps for cost in costs),
-        training_images=sum(cost.training_images for cost in costs),
-        training_flops=None if None in flops else sum(value or 0.0 for value in flops),
-        search_images=search_images,
-    )

@@ -16,6 +16,7 @@ from ...files import atomic_path, hash_value, read_json, write_json
 from ...generate import SamplerConfig
 from ...merge import InPlaceMerger
 from ..context import RunContext
+from ..measured_tables import require_measurable, tables_read
 from ..spec import Arm
 from ..summary import summarize
 from .sampling import draw_features, make_request
@@ -30,7 +31,13 @@ Shard = tuple[Arm, int, int]
 
 
 def evaluate(context: RunContext) -> bool:
-    """Draws each arm's images for each seed, measures them, writes ``metrics.json``."""
+    """Draws each arm's images for each seed, measures them, writes ``metrics.json``.
+
+    Raises:
+        ConfigError: a metric reads what none of the detectors makes.
+
+    """
+    require_measurable(context.detectors, context.spec.evaluate.metrics)
     shards: list[Shard] = [
         (arm, seed, number)
         for arm in arm_sources(context)
@@ -59,6 +66,7 @@ def draw_shard(context: RunContext, shard: Shard) -> bool:
         load(),
         request,
         context.detectors,
+        metrics=context.spec.evaluate.metrics,
         indices=_parts(context)[number],
         keep=SAMPLES_KEPT if number == 0 else 0,
     )
@@ -69,14 +77,14 @@ def draw_shard(context: RunContext, shard: Shard) -> bool:
 
 
 def evaluation_features(context: RunContext, arm: Arm) -> list[dict[str, Tensor]]:
-    """Features of an arm by detector, one entry per seed."""
+    """Features of an arm by detector (and other tables that metrics read), one entry per seed."""
     found = []
     for seed in context.spec.evaluate.seeds:
         parts = [
             load_file(context.store.path / _artifact((arm, seed, number)))
             for number in range(len(_parts(context)))
         ]
-        names = [detector.name for detector in context.detectors]
+        names = [name for name in parts[0] if name != "images"]
         found.append({name: torch.cat([part[name] for part in parts]) for name in names})
     return found
 
@@ -126,12 +134,18 @@ def _count(context: RunContext) -> int:
 def _inputs(context: RunContext, digest: str, shard: Shard) -> dict[str, Any]:
     config = context.spec.evaluate
     indices = _parts(context)[shard[2]]
+    tables = {
+        detector.name: list(read)
+        for detector in context.detectors
+        if (read := tables_read(detector, config.metrics))
+    }
     return {
         "model": digest,
         "seed": shard[1],
         "images": [indices.start, indices.stop],
         "sampler": config.model_dump(mode="json", include=set(SamplerConfig.model_fields)),
         "detectors": [detector.digest for detector in context.detectors],
+        **({"tables": tables} if tables else {}),
     }
 
 

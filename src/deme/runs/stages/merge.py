@@ -13,6 +13,7 @@ from ...merge.writing import write_merge
 from ...search import Snapshot
 from ..context import RunContext
 from .search_bench import expert_snapshots, search_space
+from .statistics import measure_experts, statistics_artifact, statistics_from, statistics_kind
 
 
 def write_merged(context: RunContext) -> bool:
@@ -22,6 +23,7 @@ def write_merged(context: RunContext) -> bool:
     experts = [context.store.digest_of(f"experts/{e.name}") for e in context.experts]
     made_from = {"base": context.base_digest, "experts": experts, "point": found["point"]}
     made_from["method"] = context.spec.search.merge_method
+    made_from |= statistics_from(context)
     if context.store.is_complete("merged", made_from):
         return False
     merged = context.store.path / "merged"
@@ -30,6 +32,8 @@ def write_merged(context: RunContext) -> bool:
         folder = "chosen"
         _write_snapshots(context, point.snapshots)
     model = context.spec.model
+    measure_experts(context)  # the search's; collected again where they were lost or altered
+    kind = statistics_kind(context)
     recipe = MergeRecipe(
         merge_method=context.spec.search.merge_method,
         parameters=dict(point.parameters),
@@ -42,6 +46,7 @@ def write_merged(context: RunContext) -> bool:
                 min_timestep=expert.timesteps.low,
                 max_timestep=expert.timesteps.high,
                 parameters={"weight": weight},
+                statistics=kind and f"../{statistics_artifact(kind, expert.name)}",
             )
             for expert, weight in zip(context.experts, point.weights, strict=True)
         ],

@@ -10,8 +10,10 @@ from torch import Tensor
 from ...denoisers import Denoiser
 from ...generate import ImageRequest, SamplerConfig, generate_images
 from ...metrics import Detector
+from ...metrics.detector import FEATURES
 from ...randomness import generator
 from ..context import RunContext
+from ..measured_tables import table_key, tables_read
 
 
 def make_request(
@@ -40,23 +42,27 @@ def draw_features(
     request: ImageRequest,
     detectors: Sequence[Detector],
     *,
+    metrics: Sequence[str] = (),
     indices: Sequence[int] | None = None,
     keep: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Features of the request's images by detector; the first ``keep`` images under ``images``.
 
+    What ``metrics`` read beside features is there too, under :func:`.measured_tables.table_key`.
+
     Args:
         denoiser: what draws them.
         request: how they are drawn.
         detectors: what makes features of them.
+        metrics: what will be measured.
         indices: which of its images; None is all.
         keep: how many images come back beside the features.
         on_progress: called with the number of images just finished.
 
     Images are made and forgotten in chunks, so that memory does not grow with their number.
     """
-    parts: dict[str, list[Tensor]] = {detector.name: [] for detector in detectors}
+    parts: dict[str, list[Tensor]] = {}
     kept: list[Tensor] = []
     size = request.sampler.sample_batch_size
     indices = range(request.count) if indices is None else indices
@@ -64,7 +70,9 @@ def draw_features(
         part = indices[start : start + size]
         images = generate_images(denoiser, request, part, on_progress=on_progress)
         for detector in detectors:
-            parts[detector.name].append(detector.features(images))
+            names = (FEATURES, *tables_read(detector, metrics))
+            for name, table in detector.tables(images, names).items():
+                parts.setdefault(table_key(detector.name, name), []).append(table)
         if start < keep:
             kept.append(images[: keep - start])
     features = {name: torch.cat(found) for name, found in parts.items()}

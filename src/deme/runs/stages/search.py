@@ -22,6 +22,7 @@ from .search_bench import (
     search_space,
 )
 from .search_record import search_record
+from .statistics import measure_experts
 
 RESULT = "search/result.json"
 STUDY = "search/study.db"
@@ -43,6 +44,7 @@ def find_weights(context: RunContext) -> bool:
     if context.store.is_complete(RESULT, made_from):
         return False
     context.references[context.detectors[0].name].prepare()
+    measure_experts(context)
     config = context.spec.search
     bench = search_bench(context, config.seed)
     strategy = make_search_strategy(context, bench.objectives[0])

@@ -41,6 +41,7 @@ from ...search import (
 )
 from ..context import RunContext
 from .sampling import make_request
+from .statistics import expert_statistics, statistics_from
 
 FINE_RADIUS = 0.3
 """The first step of blocks away from the weights of whole experts, in weights."""
@@ -92,15 +93,17 @@ def snapshot_vectors(context: RunContext, chosen: Sequence[Snapshot]) -> list[Ta
 def features_from(context: RunContext) -> dict[str, Any]:
     """What decides a candidate's features, all but the noise."""
     config = context.spec.search
+    parameters = config.model_dump(mode="json")["parameters"]  # lists, as they are read back
     return {
         "base": context.base_digest,
         "experts": [context.store.digest_of(f"experts/{e.name}") for e in context.experts],
         "sampler": config.model_dump(mode="json", include=set(SamplerConfig.model_fields)),
         "detector": context.detectors[0].digest,
-        "method": [config.merge_method, config.per, sorted(config.parameters.items())],
+        "method": [config.merge_method, config.per, [list(p) for p in sorted(parameters.items())]],
         "snapshots": config.snapshots,
         "reward": None if config.reward is None else reward_digest(config.reward),
         "data": context.source.digest,
+        **statistics_from(context),
     }
 
 
@@ -109,7 +112,13 @@ def _merger(context: RunContext) -> InPlaceMerger:
     """The network that is switched, whatever the noise."""
     method = context.spec.search.merge_method
     denoiser = context.denoiser.clone()
-    return InPlaceMerger(denoiser, context.base, context.task_vectors, method=method)
+    return InPlaceMerger(
+        denoiser,
+        context.base,
+        context.task_vectors,
+        method=method,
+        statistics=expert_statistics(context),
+    )
 
 
 @lru_cache(maxsize=2)  # the search's noise and the fresh

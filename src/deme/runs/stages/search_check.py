@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ...errors import ConfigError
 from ...merge.apply import bind_in_memory
+from ...merge.places import places_of
 from ...search import load_reward
 from ..context import RunContext
 from .search_bench import expected_evaluations, search_space
+from .statistics import require_possible_statistics
 
 
 def require_possible_search(context: RunContext) -> None:
@@ -29,7 +31,12 @@ def require_possible_search(context: RunContext) -> None:
     if config.reward is not None:
         load_reward(config.reward)
     space = search_space(context)
-    point = space.at(next(iter(space.anchors().values())))
-    bind_in_memory(config.merge_method, point.weights, point.parameters, len(space.experts))
+    places = list(places_of(context.denoiser.component, context.denoiser.weights()).values())
+    for corner in (space.box.low, space.box.high):
+        point = space.at(corner)
+        bind_in_memory(
+            config.merge_method, point.weights, point.parameters, len(space.experts)
+        ).probe(places)
+    require_possible_statistics(context)
     expected_evaluations(context)  # makes the strategy
     _ = context.detectors

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
 
-from ...decouple import ExpertSpec, TimestepSampler, TrainingJob
+from ...decouple import ExpertSpec, TimestepRange, TimestepSampler, TrainingJob
+from ...decouple.tree import TreeNode, expert_tree, path_to
 from ...errors import ConfigError
 from ...files import atomic_path, write_json
 from ...merge import StateDict
@@ -25,7 +28,8 @@ def train_experts(context: RunContext, only: Sequence[int] | None = None) -> boo
 
     """
     chosen = list(range(len(context.experts))) if only is None else list(only)
-    return any(list(context.workers.map(train_one, chosen)))
+    tasks = [*_nodes_above(context, chosen), *chosen]
+    return any(list(context.workers.map(train_one, tasks)))
 
 
 def train_all(context: RunContext) -> bool:
@@ -33,44 +37,104 @@ def train_all(context: RunContext) -> bool:
 
     The joint trainings are the longest and come first.
     """
-    tasks: list[int | float] = [*joint_rates(context), *range(len(context.experts))]
+    experts = range(len(context.experts))
+    tasks = [*joint_rates(context), *_nodes_above(context, experts), *experts]
     worked = list(context.workers.map(train_one, tasks))
     return choose_joint(context) or any(worked)
 
 
-def train_one(context: RunContext, task: int | float) -> bool:
-    """Trains one model: the expert of an index (an int), or a joint trial at a rate (a float).
+def train_one(context: RunContext, task: int | float | TreeNode) -> bool:
+    """Trains one model: an expert by its index (an int), a joint trial by its rate (a float).
+
+    What a model of a tree starts from is trained before it, or waited for where another process
+    is at it: a task is all that it takes to make its model.
 
     Raises:
         ConfigError: an index that is no expert's.
     """
     if isinstance(task, float):
         return train_trial(context, task)
+    if isinstance(task, TreeNode):
+        return _train_branch(context, task)
     if not 0 <= task < len(context.experts):
         raise ConfigError(
             f"There is no expert {task}",
             choices=[f"{i} ({e.timesteps})" for i, e in enumerate(context.experts)],
         )
     expert = context.experts[task]
-    with context.store.lock(f"expert-{expert.name}"):
+    if context.spec.decouple.tree and context.spec.experts is None:
+        return _train_branch(context, next(n for n in _tree(context) if n.leaf == task))
+    with _alone(context, f"expert-{expert.name}"):
         if context.spec.experts is not None:
             return _take_external(context, task)
-        return _train(context, expert, task)
+        title = f"expert {task + 1}/{len(context.experts)} {expert.timesteps}"
+        made_from = _made_from(context, expert.timesteps)
+        job = expert_job(context, expert)
+        return train_to_folder(context, job, f"experts/{expert.name}", made_from, title)
 
 
-def _train(context: RunContext, expert: ExpertSpec, index: int) -> bool:
-    config = context.spec.decouple
-    made_from = {
+@contextlib.contextmanager
+def _alone(context: RunContext, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Holds the lock of a training; of several launched processes the main one, for them all."""
+    main = context.accelerator.is_main_process
+    with context.store.lock(name, wait=wait) if main else contextlib.nullcontext():
+        context.accelerator.wait_for_everyone()
+        yield
+
+
+def _made_from(context: RunContext, timesteps: TimestepRange) -> dict[str, object]:
+    return {
         "base": context.base_digest,
         "data": context.source.digest,
         "augmentation": _augmentation(context),
-        "decouple": config.model_dump(mode="json"),
-        "range": [expert.timesteps.low, expert.timesteps.high],
+        "decouple": context.spec.decouple.model_dump(mode="json"),
+        "range": [timesteps.low, timesteps.high],
         "seed": context.spec.seed,
     }
-    title = f"expert {index + 1}/{len(context.experts)} {expert.timesteps}"
-    artifact = f"experts/{expert.name}"
-    return train_to_folder(context, expert_job(context, expert), artifact, made_from, title)
+
+
+def _tree(context: RunContext) -> tuple[TreeNode, ...]:
+    return expert_tree(context.partition, context.spec.decouple.steps)
+
+
+def _nodes_above(context: RunContext, experts: Sequence[int]) -> list[TreeNode]:
+    """What must be trained before these experts, level by level; nothing without a tree."""
+    if not context.spec.decouple.tree or context.spec.experts is not None:
+        return []
+    tree = _tree(context)
+    needed = {n for leaf in tree if leaf.leaf in experts for n in path_to(tree, leaf)}
+    return [node for node in tree if node.leaf is None and node in needed]
+
+
+def _train_branch(context: RunContext, node: TreeNode) -> bool:
+    """Trains a model of the tree, after those that it comes from."""
+    parent: str | None = None
+    worked = False
+    for member in path_to(_tree(context), node):
+        with _alone(context, f"expert-{member.name}", wait=member.leaf is None):
+            worked |= _train_node(context, member, parent)
+        parent = _node_artifact(member)
+    return worked
+
+
+def _train_node(context: RunContext, node: TreeNode, parent: str | None) -> bool:
+    artifact = _node_artifact(node)
+    made_from = {**_made_from(context, node.timesteps), "steps": node.steps}
+    if parent is not None:
+        made_from["parent"] = context.store.digest_of(parent)
+    if context.store.is_complete(artifact, made_from):
+        return False
+    changes = {"steps": node.steps} | ({} if node.leaf is not None else {"snapshots": 0})
+    job = dataclasses.replace(
+        expert_job(context, ExpertSpec(node.name, node.timesteps)),
+        config=context.spec.decouple.model_copy(update=changes),
+        start=None if parent is None else context.load_pipeline(context.store.path / parent),
+    )
+    return train_to_folder(context, job, artifact, made_from, f"tree {node.timesteps}")
+
+
+def _node_artifact(node: TreeNode) -> str:
+    return f"{'experts-tree' if node.leaf is None else 'experts'}/{node.name}"
 
 
 def expert_job(context: RunContext, expert: ExpertSpec) -> TrainingJob:

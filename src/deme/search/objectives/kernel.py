@@ -3,92 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from ...metrics.kernels import GAUSSIAN, POLYNOMIAL, Kernel
 from ...metrics.statistics import require_features, require_same_dimensions
 from ..evaluation import Tables
 from .contract import Objective, RowWeights
 from .kernel_mixture import KernelMixture
 from .rows import table_named, weights_named
-
-CHUNK_NUMBERS = 1 << 23
-"""Kernel values that are held at once: 64 MiB."""
-CMMD_SIGMA = 10.0
-CMMD_SCALE = 1000.0
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel and the estimate that is made with it.
-
-    Attributes:
-        name: the objective's name.
-        function: kernel values from inner products ``x·y``, squared distances ``|x − y|²`` (both of
-            one shape) and the number of features.
-        normalised: whether features are scaled to length one before.
-        unbiased: whether pairs of equal row are left out of the means within sets.
-        scale: what the squared discrepancy is multiplied by.
-
-    """
-
-    name: str
-    function: Callable[[Tensor, Tensor, int], Tensor]
-    normalised: bool
-    unbiased: bool
-    scale: float
-
-    def prepared(self, features: Tensor) -> Tensor:
-        """The features as the kernel reads them, float64."""
-        features = features.to(torch.float64)
-        return functional.normalize(features, dim=1) if self.normalised else features
-
-    def paired(self, first: Tensor, second: Tensor) -> Tensor:
-        """``k(x_i, y_i)`` of prepared rows, ``(N,)``."""
-        squared = (first - second).square().sum(1)
-        return self.function((first * second).sum(1), squared, first.shape[1])
-
-    def embedded(self, at: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-        """``Σ_j w_j k(x_i, y_j)`` at each prepared row ``x_i`` of ``at``, a chunk at a time."""
-        squares = rows.square().sum(1)
-        values = []
-        for chunk in at.split(max(1, CHUNK_NUMBERS // len(rows))):
-            inner = chunk @ rows.T
-            distances = chunk.square().sum(1)[:, None] + squares - 2 * inner
-            kernels = self.function(inner, distances.clamp(min=0), rows.shape[1])
-            values.append(kernels @ weights)
-        return torch.cat(values)
-
-    def mean_of_pairs(self, first: Tensor, second: Tensor, *, paired: bool) -> float:
-        """The mean of k over pairs of prepared rows; without those of equal row if ``paired``."""
-        ones = torch.ones(len(second), dtype=torch.float64)
-        total = float(self.embedded(first, second, ones).sum())
-        if not paired:
-            return total / (len(first) * len(second))
-        total -= float(self.paired(first, second).sum())
-        return total / (len(first) * (len(first) - 1))
-
-
-POLYNOMIAL = Kernel(
-    name="kid",
-    function=lambda inner, squared, features: (inner / features + 1) ** 3,
-    normalised=False,
-    unbiased=True,
-    scale=1.0,
-)
-GAUSSIAN = Kernel(
-    name="cmmd",
-    function=lambda inner, squared, features: torch.exp(-squared / (2 * CMMD_SIGMA**2)),
-    normalised=True,
-    unbiased=False,
-    scale=CMMD_SCALE,
-)
 
 
 class KernelObjective(Objective):

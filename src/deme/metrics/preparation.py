@@ -1,4 +1,4 @@
-"""What CLIP does to pixels before its vision tower, on tensors and on any device."""
+"""What vision transformers do to pixels first: Pillow's resize on tensors and on any device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True)
-class ClipPreparation:
+class ImagePreparation:
     """Resize, centre crop, scale and normalise, as the model's own image processor does.
 
     The resize is Pillow's, along rows and then along columns, in float32 and with levels rounded
@@ -45,7 +45,7 @@ class ClipPreparation:
     interpolation: str = "bicubic"
 
     @classmethod
-    def of_folder(cls, folder: Path, side: int) -> ClipPreparation:
+    def of_folder(cls, folder: Path, side: int) -> ImagePreparation:
         """As ``preprocessor_config.json`` says; CLIP's own where there is none.
 
         Args:
@@ -68,7 +68,7 @@ class ClipPreparation:
             ) from error
 
     @classmethod
-    def _of_settings(cls, given: Mapping[str, Any], side: int) -> ClipPreparation:
+    def _of_settings(cls, given: Mapping[str, Any], side: int) -> ImagePreparation:
         for name in ("do_resize", "do_rescale", "do_normalize"):
             if given.get(name, True) is not True:
                 raise ValueError(f"{name} is {given[name]!r}")
@@ -82,6 +82,15 @@ class ClipPreparation:
             mean=tuple(map(float, given.get("image_mean", CLIP_MEAN))),
             deviation=tuple(map(float, given.get("image_std", CLIP_DEVIATION))),
             interpolation=INTERPOLATIONS[given.get("resample", 3)],
+        )
+
+    def describe(self) -> str:
+        """In words, for a protocol."""
+        size = f"shorter side {self.size}" if isinstance(self.size, int) else _times(self.size)
+        crop = "" if self.crop is None else f", centre {_times(self.crop)}"
+        return (
+            f"{self.interpolation} to {size} as Pillow{crop}, "
+            f"mean {_short(self.mean)}, deviation {_short(self.deviation)}"
         )
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -106,6 +115,14 @@ class ClipPreparation:
             return self.size
         longer = int(self.size * max(height, width) / min(height, width))
         return (self.size, longer) if height <= width else (longer, self.size)
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
 
 
 def _pair(size: Mapping[str, Any] | int) -> tuple[int, int]:
