@@ -23,7 +23,7 @@ from deme.runs.flops import forward_flops
 Make = Callable[..., Comparison]
 ARMS: dict[str, dict[str, Any]] = {
     "pruned": {"kind": "pruned", "kept": 0.5, "images": 8},
-    "diff": {"kind": "diff_pruning", "kept": 0.8, "images": 8, "ratios": [1.0, 0.7, 0.3]},
+    "diff": {"kind": "diff_pruning", "kept": 0.8, "images": 8, "ratios": [1.0, 0.5, 0.1]},
 }
 
 
@@ -50,7 +50,7 @@ def plan_of(comparison: Comparison, name: str = "diff") -> PruningPlan:
 
 def test_the_choice_is_the_best_of_all_within_the_budget(made: Comparison) -> None:
     plan = plan_of(made)
-    assert plan.widths == ((6, 6), (6, 3), (3, 3))
+    assert plan.widths == ((6, 6), (4, 4), (2, 2))
     distances, shares = measured(made.context, plan), step_shares(made.context, plan.partition)
     best = min(
         (
@@ -123,6 +123,15 @@ def test_what_is_done_is_found_done(made: Comparison, make_comparison: Make) -> 
         for phase in again.arm(name).phases(again, 0, again.settings()[0]):
             for task in phase:
                 assert not pickle.loads(pickle.dumps(task)).run(again.context)
+
+
+def test_arms_of_several_budgets_share_their_candidates(made: Comparison) -> None:
+    plan = plan_of(made)
+    setting = made.settings()[0]
+    other = DiffPruningArm(**{**ARMS["diff"], "kept": 0.5})
+    one, two = (arm.phases(made, 0, setting) for arm in (made.arm("diff"), other))
+    assert one[0] == two[0] and len(one[0]) == plan.probes
+    assert not set(one[1]) & set(two[1])
 
 
 def test_another_average_is_another_model_of_the_same_widths(make_comparison: Make) -> None:

@@ -265,6 +265,21 @@ def test_checkpointed_gradients_give_the_same(make_job: MakeJob) -> None:
         assert torch.allclose(one, two, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # dynamo warns of diffusers' own code
+def test_compiled_gradients_are_the_same(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled backward pass runs once for each cluster."""
+    own: Any = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: own(network, backend="aot_eager"))
+    shared = {"p": 1.0, "batch_size": 8, "multitask": {"method": "mean", "clusters": 3}}
+    plain = step_gradient(make_job(**shared))
+    compiled = step_gradient(make_job(compile=True, **shared))
+    for one, two in zip(plain, compiled, strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+
+
 def test_half_precision_that_scales_gradients_is_refused(make_job: MakeJob) -> None:
     class Scaling:
         mixed_precision = "fp16"

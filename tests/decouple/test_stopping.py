@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deme.decouple import TrainingJob, train_expert, training
 from deme.decouple.checkpoint import list_checkpoints
-from deme.decouple.loss import ExpertLoss
+from deme.decouple.loss import SampleErrors
 from deme.denoisers import Denoiser
 from deme.errors import TrainingError
 
@@ -23,14 +23,16 @@ MakeJob = Callable[..., TrainingJob]
 def poison(
     monkeypatch: pytest.MonkeyPatch, at_step: int, change: Callable[[Tensor], Tensor]
 ) -> None:
-    """Changes the loss of one step."""
-    own, calls = training.expert_loss, iter(range(1, 100))
+    """Changes the denoising errors of one step."""
+    own, calls = training.sample_errors, iter(range(1, 100))
 
-    def poisoned(*args: Any, **more: Any) -> ExpertLoss:
-        loss = own(*args, **more)
-        return loss._replace(total=change(loss.total)) if next(calls) == at_step else loss
+    def poisoned(*args: Any, **more: Any) -> SampleErrors:
+        errors = own(*args, **more)
+        if next(calls) != at_step:
+            return errors
+        return errors._replace(denoising=change(errors.denoising))
 
-    monkeypatch.setattr(training, "expert_loss", poisoned)
+    monkeypatch.setattr(training, "sample_errors", poisoned)
 
 
 def last_checkpoint(folder: Path) -> str:
@@ -75,6 +77,23 @@ def test_a_gradient_that_is_no_number(
     with pytest.raises(TrainingError, match=r"The gradient of expert .* at step 5"):
         train_expert(make_job(steps=8), tmp_path, accelerator, checkpointing_steps=3)
     assert last_checkpoint(tmp_path) == "step-000003"
+
+
+@pytest.mark.parametrize("settings", [
+    {"weighting": "learned"},
+    {"multitask": {"method": "nash_mtl", "clusters": 2}, "p": 1.0},
+    {"multitask": {"method": "upgrad", "clusters": 2}, "p": 1.0},
+], ids=str)  # fmt: skip
+def test_balanced_losses_stop_too(
+    make_job: MakeJob,
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+) -> None:
+    poison(monkeypatch, 1, lambda loss: loss * float("nan"))
+    with pytest.raises(TrainingError, match=r"The loss of expert .* at step 1"):
+        train_expert(make_job(steps=2, **settings), tmp_path, accelerator)
 
 
 def test_a_rate_that_explodes(make_job: MakeJob, accelerator: Accelerator, tmp_path: Path) -> None:

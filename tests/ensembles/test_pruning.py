@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -17,16 +16,20 @@ from torch import Tensor
 from deme.data import ImageSource
 from deme.decouple import TimestepRange
 from deme.denoisers import Denoiser, RoutedDenoiser, load_denoiser
-from deme.ensembles.pruning import _add_shortcuts, prune
+from deme.ensembles.pruning import prune
 from deme.ensembles.pruning_channels import best_channels
 from deme.ensembles.pruning_time import time_table
-from deme.ensembles.pruning_widths import width_ladder, width_units, widths_keeping
+from deme.ensembles.pruning_widths import width_choices, widths_keeping
 from deme.errors import ConfigError, MissingExtraError, ModelError
 from deme.runs.flops import forward_flops
 
 Write = Callable[..., Path]
 INTERVAL = TimestepRange(0, 250)
-WIDER: dict[str, Any] = {"block_out_channels": (16, 32), "attention_head_dim": 4}
+WIDER: dict[str, Any] = {
+    "block_out_channels": (16, 32),
+    "attention_head_dim": 4,
+    "norm_num_groups": 8,
+}
 
 
 @pytest.fixture
@@ -47,76 +50,54 @@ def outputs(denoiser: Denoiser) -> Tensor:
         return denoiser.predict(x_t, torch.tensor([3, 120, 900]), conditioning)
 
 
-# A wide network made of a narrow one: every channel twice, beside each other, so that norms over
-# groups of channels see the same mean and variance; of each pair one is used by nobody.
+# A wide network made of a narrow one: all channels of a layer twice, first a copy that nobody uses
+# and then those that are used. Norms have twice as many groups, and so norm each as before.
 
 
-def used(width: int) -> Tensor:
-    """Which channels of a wide level are used, by chance one of each pair."""
-    first = torch.rand(width // 2, generator=torch.Generator().manual_seed(width)) < 0.5
-    return torch.stack([first, ~first], 1).flatten()
+def twice(tensor: Tensor, axis: int, *, takes: bool, parts: int = 1) -> Tensor:
+    """Both copies of each part along an axis; what takes them in ignores the first."""
+    pieces = []
+    for part in tensor.chunk(parts, dim=axis):
+        pieces += [torch.zeros_like(part) if takes else part, part]
+    return torch.cat(pieces, dim=axis)
 
 
-def twice(tensor: Tensor, axis: int, parts: tuple[int, ...], *, takes: bool) -> Tensor:
-    wide = tensor.repeat_interleave(2, dim=axis)
-    if takes:
-        mask = torch.cat([used(2 * part) for part in parts]).to(wide)
-        wide = wide * mask.reshape([-1 if i == axis else 1 for i in range(wide.dim())])
-    return wide
-
-
-def heads_twice(tensor: Tensor, axis: int, head: int, *, zero: bool) -> Tensor:
-    """Inner channels of attention: whole heads twice, the second of each pair unused."""
-    blocks = tensor.split(head, dim=axis)
-    dead = [torch.zeros_like(b) if zero else b for b in blocks]
-    return torch.cat([piece for pair in zip(blocks, dead, strict=True) for piece in pair], dim=axis)
-
-
-def widened(narrow: dict[str, Tensor], wide: dict[str, Tensor], head: int) -> dict[str, Tensor]:
-    """The wide network's weights, of its own shapes; the time embedding aside."""
+def widened(narrow: dict[str, Tensor], wide: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The wide network's weights, its time embedding aside."""
     made = {}
     for name, target in wide.items():
         if name.startswith(("time_proj", "time_embedding")):
             continue
-        value = narrow[name]
-        if ".to_" in name:
-            inner, stream = (1, 0) if "to_out" in name else (0, 1)
-            if value.dim() == 2 or inner == 0:
-                value = heads_twice(value, inner, head, zero="to_q" in name or "to_out" in name)
-            if value.dim() == 2 or stream == 0:
-                value = twice(value, stream, (value.shape[stream],), takes=stream == 1)
-        else:
-            if value.shape[0] != target.shape[0]:
-                value = twice(value, 0, (), takes=False)
-            if value.dim() > 1 and value.shape[1] != target.shape[1]:
-                value = twice(value, 1, concatenated(name, value.shape[1]), takes=True)
+        value, rows = narrow[name], 1
+        if ".time_emb_proj" in name:  # a scale and a shift, or a shift alone
+            rows = len(value) // 4
+        if value.shape[0] != target.shape[0]:
+            value = twice(value, 0, takes=".to_q" in name, parts=rows)
+        if value.dim() > 1 and value.shape[1] != target.shape[1]:
+            value = twice(value, 1, takes=True, parts=value.shape[1] // 4)
         made[name] = value
     return made
 
 
-def concatenated(name: str, width: int) -> tuple[int, ...]:
-    """Narrow widths of what meets at an up block's convolution: (4, 8) has these sums."""
-    sums = {16: (8, 8), 12: (8, 4), 8: (4, 4)}
-    first_of_residual = "conv1" in name or "conv_shortcut" in name
-    return sums[width] if "up_blocks" in name and first_of_residual else (width,)
-
-
-@pytest.mark.parametrize("head", [4, None])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"attention_head_dim": 2},
+        {"attention_head_dim": None},
+        {"attention_head_dim": 4, "resnet_time_scale_shift": "scale_shift"},
+    ],
+)
 def test_unused_channels_go_and_the_output_stays(
-    tiny_pipeline: Write, source: ImageSource, head: int | None
+    tiny_pipeline: Write, source: ImageSource, config: dict[str, Any]
 ) -> None:
-    narrow_config = {
-        "block_out_channels": (4, 8),
-        "attention_head_dim": head,
-        "norm_num_groups": 2,
-        "time_embedding_dim": 12,
-    }
+    shared = {**config, "time_embedding_dim": 12}
     learned = {"time_embedding_type": "learned", "num_train_timesteps": 1000}
-    narrow = load_denoiser(tiny_pipeline("narrow", **{**narrow_config, **learned}))
-    wide_config = {**narrow_config, "block_out_channels": (8, 16)}
-    wide = load_denoiser(tiny_pipeline("wide", seed=1, **wide_config))
-    weights = widened(narrow.weights(), wide.weights(), head or 8)
-    if head is None:  # scores are divided by the root of the head's width, which is 16 and not 8
+    small = {**shared, **learned, "block_out_channels": (4, 4), "norm_num_groups": 2}
+    narrow = load_denoiser(tiny_pipeline("narrow", **small))
+    large = {**shared, "block_out_channels": (8, 8), "norm_num_groups": 4}
+    wide = load_denoiser(tiny_pipeline("wide", seed=1, **large))
+    weights = widened(narrow.weights(), wide.weights())
+    if config["attention_head_dim"] is None:  # the one head divides by √8 and not by √4
         weights = {n: w * (2**0.5 if ".to_q" in n else 1) for n, w in weights.items()}
     # a map of rank 4 from the 8 sinusoids of t: what a table of 4 numbers can hold
     own = narrow.weights()
@@ -128,7 +109,7 @@ def test_unused_channels_go_and_the_output_stays(
         weights[f"time_embedding.{name}"] = own[f"time_embedding.{name}"]
     wide.load_weights(weights)
     torch.testing.assert_close(outputs(wide), outputs(narrow), atol=2e-5, rtol=1e-4)
-    found = pruned(wide, (4, 8), source)
+    found = pruned(wide, (4, 4), source)
     assert found.num_parameters() == narrow.num_parameters()
     torch.testing.assert_close(outputs(found), outputs(narrow), atol=2e-5, rtol=1e-4)
 
@@ -160,9 +141,9 @@ def test_a_whole_network_is_a_clone(tiny_pipeline: Write, source: ImageSource) -
     ("config", "widths"),
     [
         ({}, (4, 8)),
-        ({"num_class_embeds": 3}, (4, 16)),
+        ({"num_class_embeds": 3, "attn_norm_num_groups": 2}, (4, 8)),
         ({"resnet_time_scale_shift": "scale_shift"}, (4, 8)),
-        ({"block_out_channels": (8, 8), "attention_head_dim": 4}, (8, 4)),
+        ({"block_out_channels": (8, 8), "attention_head_dim": 4}, (4, 4)),
     ],
 )
 def test_it_is_a_plain_pipeline(
@@ -188,19 +169,11 @@ def test_it_is_a_plain_pipeline(
 def test_the_original_stays_as_it_was(tiny_pipeline: Write, source: ImageSource) -> None:
     denoiser = load_denoiser(tiny_pipeline(block_out_channels=(8, 8), attention_head_dim=4))
     before = {name: value.clone() for name, value in denoiser.weights().items()}
-    pruned(denoiser, (4, 8), source)
+    pruned(denoiser, (4, 4), source)
     after = denoiser.weights()
     assert after.keys() == before.keys()
     assert all(torch.equal(before[name], value) for name, value in after.items())
     assert not any(p.requires_grad or p.grad is not None for p in denoiser.network.parameters())
-
-
-def test_an_added_shortcut_changes_nothing(tiny_pipeline: Write) -> None:
-    denoiser = load_denoiser(tiny_pipeline(block_out_channels=(8, 8), attention_head_dim=4))
-    before = outputs(denoiser)
-    _add_shortcuts(cast(Any, denoiser.network), (8, 4))
-    assert "down_blocks.1.resnets.0.conv_shortcut.weight" in denoiser.weights()
-    torch.testing.assert_close(outputs(denoiser), before)
 
 
 def test_a_table_of_time_loses_no_more_than_the_best_low_rank_map(tiny_pipeline: Write) -> None:
@@ -217,39 +190,48 @@ def test_a_table_of_time_loses_no_more_than_the_best_low_rank_map(tiny_pipeline:
             assert table[:250].square().mean(0) == pytest.approx(torch.ones(width), abs=1e-3)
 
 
-def test_widths_go_down_one_unit_at_a_time_and_alike() -> None:
+def test_whole_groups_and_whole_heads_go() -> None:
     config = {
         "block_out_channels": (128, 256, 256),
         "norm_num_groups": 32,
         "attn_norm_num_groups": None,
-        "attention_head_dim": 64,
+        "attention_head_dim": None,
         "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
         "mid_block_type": "UNetMidBlock2D",
         "add_attention": False,
     }
-    assert width_units(config) == (32, 64, 32)
-    assert width_units({**config, "add_attention": True}) == (32, 64, 64)
-    ladder = width_ladder(config)
-    assert ladder[:4] == [(128, 256, 256), (128, 256, 224), (128, 192, 224), (96, 192, 224)]
-    for wider, narrower in itertools.pairwise(ladder):
-        assert sum(a != b for a, b in zip(wider, narrower, strict=True)) == 1
-        assert all(a >= b > 0 for a, b in zip(wider, narrower, strict=True))
-        assert narrower[0] != narrower[1]  # they differed, and so have a shortcut to keep
-    shares = [[w / f for w, f in zip(step, ladder[0], strict=True)] for step in ladder]
-    assert all(max(share) - min(share) <= 0.5 for share in shares)
+    free = width_choices(config)
+    assert free == [(4 * k, 8 * k, 8 * k) for k in range(32, 0, -1)]
+    headed = width_choices({**config, "attention_head_dim": 64})
+    assert headed == [widths for widths in free if widths[1] % 64 == 0]
+    outer = {
+        **config,
+        "down_block_types": ("DownBlock2D",) * 3,
+        "up_block_types": ("UpBlock2D",) * 3,
+    }
+    assert width_choices({**outer, "attention_head_dim": 64}) == free
+    middle = {**outer, "attention_head_dim": 64, "add_attention": True}
+    assert width_choices(middle) == headed
+    halves = {**middle, "attention_head_dim": None, "attn_norm_num_groups": 16}
+    assert width_choices(halves) == free[::2]
 
 
 def test_what_stays() -> None:
     scores = torch.tensor([5.0, 1, 4, 3, 2, 2, 9, 8])
-    assert best_channels(scores, 4).tolist() == [0, 2, 6, 7]
-    assert best_channels(scores, 4, parts=4).tolist() == [0, 2, 4, 6]
-    assert best_channels(scores, 4, parts=4, whole=True).tolist() == [2, 3, 6, 7]
+    assert best_channels(scores, 4, parts=4).tolist() == [2, 3, 6, 7]
+    assert best_channels(scores, 4, parts=2).tolist() == [4, 5, 6, 7]
+    assert best_channels(scores, 3, parts=8).tolist() == [0, 6, 7]
+
+
+def test_the_bundled_digits_have_three_sizes() -> None:
+    found = widths_keeping(load_denoiser("digits"), [1.0, 0.5, 0.1], forward_flops)
+    assert list(found) == [(6, 6), (4, 4), (2, 2)]
 
 
 def test_a_network_that_leaves_no_choice(tiny_pipeline: Write) -> None:
-    denoiser = load_denoiser(tiny_pipeline(norm_num_groups=8))
-    with pytest.raises(ModelError, match=r"the widths \[8, 16\].*must be multiples of \[8, 8\]"):
+    denoiser = load_denoiser(tiny_pipeline(norm_num_groups=1))
+    with pytest.raises(ModelError, match=r"norm_num_groups 1\).*no smaller widths than \[8, 16\]"):
         widths_keeping(denoiser, [0.5], forward_flops)
 
 
@@ -261,10 +243,8 @@ def test_what_cannot_be_pruned(
         widths_keeping(denoiser, [1.5], forward_flops)
     with pytest.raises(ModelError, match="its network is no UNet2DModel"):
         pruned(RoutedDenoiser([denoiser], (0, 1000)), (4, 8), source)
-    for widths in [(8, 8), (4, 12), (12, 16), (4, 8, 8), (0, 8)]:
-        with pytest.raises(
-            ConfigError, match=r"\[8, 16\] cannot be pruned to.*multiples of \[4, 8\]"
-        ):
+    for widths in [(8, 8), (6, 12), (12, 16), (4, 8, 8), (0, 0)]:
+        with pytest.raises(ConfigError, match=r"cannot be pruned to.*Choices: \[8, 16\], \[4, 8\]"):
             pruned(denoiser, widths, source)
     resampled = load_denoiser(tiny_pipeline("resnets", downsample_type="resnet"))
     assert bool(torch.isfinite(outputs(pruned(resampled, (4, 8), source))).all())

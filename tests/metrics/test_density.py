@@ -55,9 +55,9 @@ def test_a_model_of_one_mode_is_dense_and_covers_little() -> None:
 
 
 def test_what_is_at_the_radius_is_outside() -> None:
-    real = torch.tensor([[0.0], [1.0], [10.0]])
-    assert density_coverage(real, torch.tensor([[2.0]]), k=1).density == 0.0 + 1  # in 10's ball
-    assert density_coverage(real, torch.tensor([[1.0 + 9.0 + 9.0]]), k=1).density == 0.0
+    real = torch.tensor([[0.0], [1.0], [10.0]])  # their balls reach to 1, 1 and 9
+    assert density_coverage(real, torch.tensor([[2.0]]), k=1) == (1.0, pytest.approx(1 / 3))
+    assert density_coverage(real, torch.tensor([[19.0]]), k=1) == (0.0, 0.0)
 
 
 def test_too_few_images_are_refused() -> None:

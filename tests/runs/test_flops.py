@@ -24,14 +24,14 @@ def test_convolutions_and_linear_layers_are_two_operations_a_weight_and_place(
     denoiser = load_denoiser(tiny_pipeline(**plain))
     counted = 0
 
-    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def count(module: nn.Conv2d | nn.Linear, inputs: Any, output: Tensor) -> None:
         nonlocal counted
-        weights = module.weight.numel() / module.weight.shape[0]
-        counted += int(2 * weights * output.numel())
+        weights = module.weight.numel() // module.weight.shape[0]
+        counted += 2 * weights * output.numel()
 
-    for module in denoiser.network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
+    layers = [m for m in denoiser.network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        layer.register_forward_hook(count)
     with torch.no_grad():
         denoiser.predict(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.long), {})
     assert forward_flops(load_denoiser(tiny_pipeline(**plain))) == counted

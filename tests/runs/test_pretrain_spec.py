@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,13 @@ def test_overrides_reach_into_a_model_that_is_one_word(tmp_path: Path) -> None:
 def test_every_shipped_pretraining_loads_and_says_what_it_is(name: str) -> None:
     assert load_pretraining(name).name == name
     assert len(list_pretrainings()[name]) > 20
+
+
+def test_the_configuration_in_the_document_is_valid(tmp_path: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "pretraining.md"
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.M)
+    (tmp_path / "mine.yaml").write_text(block)
+    assert load_pretraining(str(tmp_path / "mine.yaml")).model.architecture == "ddpm-tiny-28"
 
 
 def test_an_unknown_name_lists_the_shipped_ones() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 import tempfile
 import time
+from bisect import bisect
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +15,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..decouple import train_expert
-from ..denoisers import Denoiser
+from ..denoisers import Denoiser, RoutedDenoiser
 from ..generate import ImageRequest, SamplerConfig, generate_images
+from ..generate.sampler import build_scheduler
 from ..runs.context import RunContext
+from ..runs.flops import forward_flops
 from ..runs.spec import RunSpec
 from ..runs.stages.train import expert_job
 from .tasks import sibling
@@ -58,13 +61,14 @@ class FlopCounter:
 
 
 def sample_flops(denoiser: Denoiser, sampler: SamplerConfig) -> float:
-    """Operations of one image, all sampler steps."""
-    labels = None if denoiser.num_classes is None else torch.zeros(1, dtype=torch.long)
-    counter = FlopCounterMode(display=False)
-    one = sampler.model_copy(update={"sample_batch_size": 1})
-    with counter:
-        generate_images(denoiser, ImageRequest(one, 0, 1, labels))
-    return float(counter.get_total_flops())
+    """Operations of the network calls that one image takes, each by the expert that owns its t."""
+    timesteps = [int(t) for t in build_scheduler(denoiser, sampler).timesteps]
+    if not isinstance(denoiser, RoutedDenoiser):
+        return float(forward_flops(denoiser) * len(timesteps))
+    networks = {expert.network: expert for expert in denoiser.experts}
+    each = {network: forward_flops(expert) for network, expert in networks.items()}
+    owners = [bisect(denoiser.boundaries[1:-1], t) for t in timesteps]
+    return float(sum(each[denoiser.experts[owner].network] for owner in owners))
 
 
 def seconds_per_sample(

@@ -7,6 +7,7 @@
 :class:`ChannelProjection`  ``P(F) = W·F`` on the channel axis, from the identity
 :func:`attach_projections`  puts projections into a network; :func:`fold_projections` absorbs them
 :func:`train_expert`        the one training loop
+:class:`MultiTaskConfig`    baselines in it that take clusters of timesteps for tasks (ANT)
 :class:`ExpertSnapshots`    an expert at other training and averaging lengths, made afterwards
 :func:`validation_losses`   the loss on every range, with fixed noise
 :func:`likelihood_bound`    the bound on the negative log-likelihood, told apart by range
@@ -18,6 +19,7 @@ from .expert import ExpertSpec, experts_of
 from .job import TrainingJob, TrainingResult
 from .likelihood import LikelihoodBound, likelihood_bound, why_no_bound
 from .loss import expert_loss
+from .multitask_config import MultiTaskConfig
 from .opening import open_pipeline
 from .partition import Partition, TimestepRange
 from .power_average import PowerProfile
@@ -38,6 +40,7 @@ __all__ = [
     "ExpertSnapshots",
     "ExpertSpec",
     "LikelihoodBound",
+    "MultiTaskConfig",
     "Partition",
     "PowerProfile",
     "TimestepRange",

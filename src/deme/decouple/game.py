@@ -94,11 +94,7 @@ class Game:
                 errors = errors_of(draw)
                 means += torch.stack(errors.mean(consistency)).detach() / len(draws)
                 losses = errors.each(consistency)
-            for k, loss in self._cluster_sums(draw, losses):
-                more = torch.autograd.grad(
-                    loss / int(counts[k]), parameters, retain_graph=True, materialize_grads=True
-                )
-                torch._foreach_add_(gradients[k], more)
+            self._add_gradients(gradients, parameters, draw, losses, counts)
         if self.accelerator.num_processes > 1:
             gradients = {k: self.accelerator.reduce(gradients[k], "sum") for k in players}
         rows = cast("list[list[Tensor]]", list(gradients.values()))
@@ -106,6 +102,27 @@ class Game:
         self.kept[players] = weights * len(players)
         _combine(parameters, rows, weights.tolist())
         return means
+
+    def _add_gradients(
+        self,
+        gradients: Mapping[int, list[Tensor]],
+        parameters: Sequence[nn.Parameter],
+        draw: Draw,
+        losses: Tensor,
+        counts: Tensor,
+    ) -> None:
+        """Adds what a micro-batch's losses ``(B,)`` are of each cluster's gradient, in place."""
+        owners = self.clusters.owner[draw.t]
+        present = owners.unique().tolist()
+        for k in present:
+            rows = (owners == k).nonzero().flatten().to(losses.device, non_blocking=True)
+            more = torch.autograd.grad(
+                losses[rows].sum() / int(counts[k]),
+                parameters,
+                retain_graph=k != present[-1],  # the last lets the activations go
+                materialize_grads=True,
+            )
+            torch._foreach_add_(gradients[k], more)
 
     def _counts(self, draws: Sequence[Draw]) -> Tensor:
         """Samples of each cluster in the step, over all processes; int64 ``(K,)`` on the CPU."""
@@ -115,14 +132,6 @@ class Game:
             return counts
         counts = counts.to(self.accelerator.device)
         return cast(Tensor, self.accelerator.reduce(counts, "sum")).cpu()
-
-    def _cluster_sums(self, draw: Draw, losses: Tensor) -> list[tuple[int, Tensor]]:
-        owners = self.clusters.owner[draw.t]
-        places = {int(k): (owners == k).nonzero().flatten() for k in owners.unique()}
-        return [
-            (k, losses[where.to(losses.device, non_blocking=True)].sum())
-            for k, where in places.items()
-        ]
 
     def _weights(self, gradients: list[list[Tensor]], step: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):  # on every process the same

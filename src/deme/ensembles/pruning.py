@@ -3,8 +3,8 @@
 As in "Mixture of Efficient Diffusion Experts Through Automatic Interval and Sub-Network Selection"
 (Ganjdanesh et al., ECCV 2024, arXiv:2409.15557) each interval has a network that lost what matters
 least there, and is finetuned afterwards. Two things differ: what matters is measured by a Taylor
-expansion of the interval's own loss in place of learned masks; and all layers of a level lose as
-many channels (:mod:`.pruning_widths`), so that diffusers loads the result as it is.
+expansion of the interval's own loss in place of learned masks; and all layers lose the same share
+of their channels (:mod:`.pruning_widths`), so that diffusers loads the result as it is.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from .pruning_time import time_table
 from .pruning_unet2d import require_unet2d, skeleton
 from .pruning_widths import require_widths
 
+ATTENTION = ("to_q", "to_k", "to_v")
+"""Layers whose channels are attention's inner ones."""
+
 
 def prune(
     denoiser: Denoiser,
@@ -46,8 +49,7 @@ def prune(
 ) -> Denoiser:
     """A denoiser whose levels have ``widths`` channels: those that matter most on the interval.
 
-    At the network's own widths it is a clone, bit for bit. Otherwise norms are computed over fewer
-    channels and so are not what they were: the result is to be finetuned.
+    At the network's own widths it is a clone, bit for bit. Otherwise it is to be finetuned.
 
     Args:
         denoiser: what is pruned; it stays as it is.
@@ -65,8 +67,7 @@ def prune(
 
     """
     own = require_unet2d(denoiser)
-    full = tuple(own.config["block_out_channels"])
-    if widths == full:
+    if widths == tuple(own.config["block_out_channels"]):
         return denoiser.clone()
     require_widths(own.config, widths)
     pruned = skeleton(denoiser, widths)
@@ -74,9 +75,8 @@ def prune(
     batches = validation_batches(
         denoiser, source, timesteps, images=images, batch_size=batch_size, seed=seed
     )
-    weights = _narrowed(denoiser, widths, shapes, batches)
-    if widths[0] != full[0]:
-        weights |= time_table(own, widths[0], timesteps, shapes["time_proj.weight"][0])
+    weights = _narrowed(denoiser, shapes, batches)
+    weights |= time_table(own, widths[0], timesteps, shapes["time_proj.weight"][0])
     _require_shapes(denoiser.name, weights, shapes)
     # their own memory, in order: what is saved and loaded again computes the same bits
     whole = {n: weights[n].detach().clone(memory_format=torch.contiguous_format) for n in shapes}
@@ -87,13 +87,11 @@ def prune(
 
 def _narrowed(
     denoiser: Denoiser,
-    widths: tuple[int, ...],
     shapes: Mapping[str, torch.Size],
     batches: Iterable[ValidationBatch],
 ) -> dict[str, Tensor]:
     """What stays of the weights: the channels with the largest scores on the batches."""
     network = copy.deepcopy(require_unet2d(denoiser))
-    _add_shortcuts(network, widths)
     cast(nn.Module, network).eval().requires_grad_(True)
     outputs = {
         name.removesuffix(".weight"): shape[0]
@@ -114,23 +112,6 @@ def _narrowed(
     return weights
 
 
-def _add_shortcuts(network: UNet2DModel, widths: tuple[int, ...]) -> None:
-    """Where a level is to have another width than the one above it, an identity that can be cut.
-
-    Between levels of one width a residual block adds its input as it is, and the stock network of
-    different widths has a convolution there.
-    """
-    full = network.config["block_out_channels"]
-    for level in range(1, len(full)):
-        if full[level] == full[level - 1] and widths[level] != widths[level - 1]:
-            block = cast(Any, network.down_blocks[level]).resnets[0]
-            shortcut = nn.Conv2d(full[level], full[level], 1).to(block.conv1.weight)
-            with torch.no_grad():
-                nn.init.dirac_(shortcut.weight)
-                nn.init.zeros_(cast(Tensor, shortcut.bias))
-            block.conv_shortcut, block.use_in_shortcut = shortcut, True
-
-
 def _example(denoiser: Denoiser, network: nn.Module) -> Tensor:
     device = denoiser.device
     labels = None if denoiser.num_classes is None else torch.zeros(1, dtype=torch.long)
@@ -142,13 +123,19 @@ def _example(denoiser: Denoiser, network: nn.Module) -> Tensor:
 def _choice(
     network: UNet2DModel, group: ChannelGroup, scores: dict[str, Tensor], outputs: dict[str, int]
 ) -> Tensor:
-    """What stays of a group: whole heads of attention, else as much of each group of a norm."""
+    """What stays of a group: whole heads of attention, else whole groups of the norms."""
     keep, found = outputs[group.root], scores[group.root]
     parent, _, leaf = group.root.rpartition(".")
-    if leaf in ("to_q", "to_k", "to_v"):
+    norms = network.config["norm_num_groups"]
+    if leaf in ATTENTION:
         heads = int(cast(Any, network.get_submodule(parent)).heads)
-        return best_channels(found, keep, parts=heads, whole=heads > 1)
-    return best_channels(found, keep, parts=network.config["norm_num_groups"])
+        return best_channels(found, keep, parts=heads if heads > 1 else len(found))
+    if leaf == "time_emb_proj":  # gives a shift for each channel, or a scale and a shift
+        width = int(cast(Any, network.get_submodule(parent)).conv1.out_channels)
+        both = found.reshape(-1, width)
+        chosen = best_channels(both.sum(0), keep // len(both), parts=norms)
+        return torch.cat([chosen + width * half for half in range(len(both))])
+    return best_channels(found, keep, parts=norms)
 
 
 def _keep_attention_scale(
@@ -157,7 +144,7 @@ def _keep_attention_scale(
     """Attention of a single head divides by the root of its width, which is another now."""
     for root, channels in kept.items():
         parent, _, leaf = root.rpartition(".")
-        if leaf not in ("to_q", "to_k", "to_v"):
+        if leaf not in ATTENTION:
             continue
         attention: Any = network.get_submodule(parent)
         if attention.heads == 1:

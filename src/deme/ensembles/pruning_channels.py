@@ -136,24 +136,19 @@ def taylor_scores(
     return scores
 
 
-def best_channels(scores: Tensor, keep: int, *, parts: int = 1, whole: bool = False) -> Tensor:
-    """The channels that stay, int64 ``(keep,)``, in order.
+def best_channels(scores: Tensor, keep: int, parts: int) -> Tensor:
+    """The channels that stay, int64 ``(keep,)``, in order: whole parts with the largest sums.
 
     Args:
         scores: ``(width,)``.
-        keep: how many, a multiple of ``parts``, or of a part's size where ``whole``.
+        keep: how many, a multiple of a part's size.
         parts: equal consecutive parts, such as a norm's groups or attention's heads.
-        whole: keep or leave whole parts; else as many of each, so that a norm's groups stay.
 
     """
-    table = scores.reshape(parts, -1)
-    size = table.shape[1]
-    if whole:
-        best = table.sum(1).sort(descending=True, stable=True).indices[: keep // size]
-        return torch.arange(len(scores)).reshape(parts, size)[best.sort().values].flatten()
-    best = table.sort(dim=1, descending=True, stable=True).indices[:, : keep // parts]
-    offsets = size * torch.arange(parts)[:, None]
-    return (best.sort(dim=1).values + offsets).flatten()
+    size = len(scores) // parts
+    best = scores.reshape(parts, size).sum(1).sort(descending=True, stable=True).indices
+    chosen = best[: keep // size].sort().values
+    return torch.arange(len(scores)).reshape(parts, size)[chosen].flatten()
 
 
 def keep_channels(

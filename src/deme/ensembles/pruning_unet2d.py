@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,9 @@ from diffusers import UNet2DModel
 from ..denoisers import Denoiser
 from ..denoisers.unet2d import COMPONENT, UNet2DDenoiser
 from ..errors import ModelError
+
+Widths = tuple[int, ...]
+"""Channels of each level, from the finest."""
 
 
 class PrunedUNet2D(UNet2DDenoiser):
@@ -40,7 +44,12 @@ def require_unet2d(denoiser: Denoiser) -> UNet2DModel:
     return cast(UNet2DModel, denoiser.network)
 
 
-def skeleton(denoiser: Denoiser, widths: tuple[int, ...]) -> PrunedUNet2D:
+def kept_groups(config: Mapping[str, Any], widths: Widths) -> int:
+    """How many groups of channels the norms keep at these widths."""
+    return config["norm_num_groups"] * widths[0] // config["block_out_channels"][0]
+
+
+def skeleton(denoiser: Denoiser, widths: Widths) -> PrunedUNet2D:
     """A denoiser of these widths whose network has shapes and no values (torch's ``meta`` device).
 
     A stock network makes as many numbers of ``t`` as its finest level has channels. Where that
@@ -49,31 +58,20 @@ def skeleton(denoiser: Denoiser, widths: tuple[int, ...]) -> PrunedUNet2D:
 
     Args:
         denoiser: of the wider network.
-        widths: channels of each level.
+        widths: channels of each level; see :mod:`.pruning_widths`.
 
     Raises:
         ModelError: the denoiser is of another family, or its time embedding cannot be pruned.
 
     """
     own = require_unet2d(denoiser)
-    changes: dict[str, Any] = {"block_out_channels": widths}
-    if widths[0] != own.config["block_out_channels"][0]:
-        kind = own.config["time_embedding_type"]
-        if kind not in ("positional", "learned"):
-            raise ModelError(
-                f"{denoiser.name} cannot be pruned: its time embedding is {kind}",
-                choices=("positional", "learned"),
-            )
-        known = own.config["num_train_timesteps"] if kind == "learned" else None
-        changes |= {
-            "time_embedding_type": "learned",
-            "num_train_timesteps": known or denoiser.schedule.num_timesteps,
-        }
-    changes["time_embedding_dim"] = own.time_embedding.linear_1.out_features
     # from_config would take a default for what the pretrained pipeline's file left out
-    public = {name: value for name, value in own.config.items() if not name.startswith("_")}
+    config = {name: value for name, value in own.config.items() if not name.startswith("_")}
+    if widths != tuple(config["block_out_channels"]):
+        config |= _changes(denoiser, config, widths)
+    config["time_embedding_dim"] = own.time_embedding.linear_1.out_features
     with torch.device("meta"):
-        network = UNet2DModel(**{**public, **changes})
+        network = UNet2DModel(**config)
     network.eval().requires_grad_(False)
     return PrunedUNet2D(
         network,
@@ -82,3 +80,21 @@ def skeleton(denoiser: Denoiser, widths: tuple[int, ...]) -> PrunedUNet2D:
         cast(UNet2DDenoiser, denoiser).folder,
         denoiser.name,
     )
+
+
+def _changes(denoiser: Denoiser, config: Mapping[str, Any], widths: Widths) -> dict[str, Any]:
+    kind = config["time_embedding_type"]
+    if kind not in ("positional", "learned"):
+        raise ModelError(
+            f"{denoiser.name} cannot be pruned: its time embedding is {kind}",
+            choices=("positional", "learned"),
+        )
+    known = config["num_train_timesteps"] if kind == "learned" else None
+    own, kept = config["attn_norm_num_groups"], kept_groups(config, widths)
+    return {
+        "block_out_channels": widths,
+        "norm_num_groups": kept,
+        "attn_norm_num_groups": own and own * kept // config["norm_num_groups"],
+        "time_embedding_type": "learned",
+        "num_train_timesteps": known or denoiser.schedule.num_timesteps,
+    }

@@ -1,92 +1,59 @@
 """Which widths a U-Net can be pruned to and still be one that its configuration describes.
 
-A stock ``UNet2DModel`` has one width for each level, ``block_out_channels``. So all layers of a
-level lose as many channels: the result is a plain pipeline of smaller widths, which any version of
-diffusers loads.
+A stock ``UNet2DModel`` has one width for each level, ``block_out_channels``, and splits every width
+into ``norm_num_groups`` groups for its norms. So whole groups are taken out, as many from every
+layer: ``k`` of ``g`` groups stay, and ``c·k/g`` channels of each level. The groups that stay are
+normed as they were. (Fewer channels in as many groups would be finer in choice, but their means and
+variances would be others; and a group of one channel takes out what the time embedding adds to it.)
+The result is a plain pipeline of smaller widths.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..denoisers import Denoiser
 from ..errors import ConfigError, ModelError
-from .pruning_unet2d import require_unet2d, skeleton
-
-Widths = tuple[int, ...]
-"""Channels of each level, from the finest."""
+from .pruning_unet2d import Widths, kept_groups, require_unet2d, skeleton
 
 
-def width_units(config: Mapping[str, Any]) -> Widths:
-    """What the width of each level must be a multiple of.
+def width_choices(config: Mapping[str, Any]) -> list[Widths]:
+    """The widths of all levels that there can be, from the network's own down."""
+    full, groups = config["block_out_channels"], config["norm_num_groups"]
+    found = [tuple(width * kept // groups for width in full) for kept in range(groups, 0, -1)]
+    return [widths for widths in found if _has_whole_heads(config, widths)]
 
-    Group norms split every width into as many groups; attention needs whole heads.
-    """
-    widths = config["block_out_channels"]
-    groups, head = config["norm_num_groups"], config["attention_head_dim"]
-    last = len(widths) - 1
-    units = []
-    for level in range(len(widths)):
+
+def _has_whole_heads(config: Mapping[str, Any], widths: Widths) -> bool:
+    """Attention needs whole heads, and whole groups where its norm has a number of its own."""
+    head, last = config["attention_head_dim"] or 1, len(widths) - 1
+    middle = config["mid_block_type"] and config["add_attention"]
+    own = config["attn_norm_num_groups"]
+    if middle and own and own * kept_groups(config, widths) % config["norm_num_groups"]:
+        return False
+    for level, width in enumerate(widths):
         blocks = (config["down_block_types"][level], config["up_block_types"][last - level])
-        middle = level == last and config["mid_block_type"] and config["add_attention"]
-        unit = groups
-        if middle or any("Attn" in block for block in blocks):
-            unit = math.lcm(unit, head or 1)
-        if middle:
-            unit = math.lcm(unit, config["attn_norm_num_groups"] or 1)
-        units.append(unit)
-    return tuple(units)
-
-
-def width_ladder(config: Mapping[str, Any]) -> list[Widths]:
-    """Widths from the network's own down to the fewest, one unit of one level at a time.
-
-    Each step takes from the level that has kept the largest share so far, of several the deepest:
-    all levels shrink alike, to rounding. Where two neighbouring levels are of different widths
-    they stay so: between equal ones a stock network has no convolution to go from one to the
-    other.
-    """
-    full, units = tuple(config["block_out_channels"]), width_units(config)
-    ladder = [full]
-    while True:
-        now = ladder[-1]
-        by_share = sorted(range(len(now)), key=lambda level: (now[level] / full[level], level))
-        for level in reversed(by_share):
-            below = now[level] - units[level]
-            smaller = (*now[:level], below, *now[level + 1 :])
-            if below > 0 and below % units[level] == 0 and _has_shortcuts(full, smaller):
-                ladder.append(smaller)
-                break
-        else:
-            return ladder
+        attends = any("Attn" in block for block in blocks) or (middle and level == last)
+        if attends and width % head:
+            return False
+    return True
 
 
 def require_widths(config: Mapping[str, Any], widths: Widths) -> None:
     """Checks that a network of this configuration can be pruned to ``widths``.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot; the message lists what it can be pruned to.
 
     """
-    full, units = tuple(config["block_out_channels"]), width_units(config)
-    fits = len(widths) == len(full) and all(
-        0 < width <= most and width % unit == 0
-        for width, most, unit in zip(widths, full, units, strict=True)
-    )
-    if not fits or not _has_shortcuts(full, widths):
+    choices = width_choices(config)
+    if widths not in choices:
         raise ConfigError(
-            f"A network of widths {list(full)} cannot be pruned to {list(widths)}",
-            fix=f"give multiples of {list(units)}, different where the network's own are",
+            f"A network of widths {list(config['block_out_channels'])} with "
+            f"{config['norm_num_groups']} groups in its norms cannot be pruned to {list(widths)}",
+            choices=[list(choice) for choice in choices],
         )
-
-
-def _has_shortcuts(full: Widths, smaller: Widths) -> bool:
-    return all(
-        full[level] == full[level + 1] or smaller[level] != smaller[level + 1]
-        for level in range(len(full) - 1)
-    )
 
 
 def widths_keeping(
@@ -107,36 +74,36 @@ def widths_keeping(
 
     """
     config = require_unet2d(denoiser).config
-    ladder = width_ladder(config)
-    if len(ladder) == 1:
+    choices = width_choices(config)
+    if len(choices) == 1:
         raise ModelError(
-            f"{denoiser.name} cannot be pruned: the widths {list(ladder[0])} of its levels must be "
-            f"multiples of {list(width_units(config))} (norm_num_groups, attention_head_dim), and "
-            "there are none that are smaller",
-            fix="take a wider model, or leave this arm out",
+            f"{denoiser.name} cannot be pruned: whole groups of its norms (norm_num_groups "
+            f"{config['norm_num_groups']}) and whole heads of its attention (attention_head_dim "
+            f"{config['attention_head_dim']}) leave no smaller widths than {list(choices[0])}",
+            fix="take a model with more groups, or leave this arm out",
         )
     whole = flops(denoiser)
-    known: dict[Widths, float] = {ladder[0]: 1.0}
+    known: dict[Widths, float] = {choices[0]: 1.0}
 
     def fraction(widths: Widths) -> float:
         if widths not in known:
             known[widths] = flops(skeleton(denoiser, widths)) / whole
         return known[widths]
 
-    found = [_nearest(ladder, target, fraction) for target in kept]
+    found = [_nearest(choices, target, fraction) for target in kept]
     return {widths: fraction(widths) for widths in found}
 
 
 def _nearest(
-    ladder: Sequence[Widths], target: float, fraction: Callable[[Widths], float]
+    choices: Sequence[Widths], target: float, fraction: Callable[[Widths], float]
 ) -> Widths:
-    """By bisection: operations fall along the ladder."""
+    """By bisection: operations fall with the widths."""
     if not 0 < target <= 1:
         raise ConfigError(
             f"{target:g} cannot be kept of a network", fix="give a fraction in (0, 1]"
         )
-    above, below = 0, len(ladder) - 1
+    above, below = 0, len(choices) - 1
     while below - above > 1:
         middle = (above + below) // 2
-        above, below = (middle, below) if fraction(ladder[middle]) > target else (above, middle)
-    return min(ladder[above], ladder[below], key=lambda widths: abs(fraction(widths) - target))
+        above, below = (middle, below) if fraction(choices[middle]) > target else (above, middle)
+    return min(choices[above], choices[below], key=lambda widths: abs(fraction(widths) - target))

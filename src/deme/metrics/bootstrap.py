@@ -103,7 +103,9 @@ def subsampled_interval(
     of the rows without replacement a metric spreads ``√((1 − φ)/φ)`` times as far as of all of them
     over other images, to first order, so the spread is divided by that (Politis, Romano & Wolf
     1999, chapter 2). It is taken about its own mean and put around the estimate, for a metric of
-    fewer rows is another on average.
+    fewer rows is another on average. Three quarters of the rows are drawn where they are few: a
+    metric of neighbours spreads otherwise at a much smaller count. The interval of a fraction near
+    0 or 1 is somewhat too narrow.
 
     Args:
         statistic: the metric of some generated and some real rows.
@@ -122,7 +124,7 @@ def subsampled_interval(
             f"{min(sets)} images are too few for an interval",
             fix=f"use at least {LEAST_ROWS}",
         )
-    kept = min(generated // 2, settings.most_rows)
+    kept = min(3 * generated // 4, settings.most_rows)
     share = kept / generated
     values = []
     for index in range(settings.resamples):

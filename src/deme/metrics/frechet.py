@@ -73,8 +73,8 @@ class FrechetReference:
         """What each row of features ``(M, D)`` moves the distance by: float64 ``(M,)``, mean 0.
 
         The derivative by the row's weight, with ``z = x − μ`` and ``A = R (R Σ R)^-½ R``:
-        ``2 z·(μ − μ_r) + (|z|² − zᵀ A z)·M/(M − 1)``, less its mean. Its variance over M is that of the
-        distance to first order (the infinitesimal jackknife: Jaeckel 1972; Efron 1982, chapter 6).
+        ``2 z·(μ − μ_r) + (|z|² − zᵀ A z)·M/(M − 1)``, less its mean. Its variance over M is that of
+        the distance to first order (infinitesimal jackknife: Jaeckel 1972; Efron 1982, chapter 6).
         Where images are fewer than dimensions, or the distance is at its floor, the first order is
         not all of it.
 

@@ -13,6 +13,7 @@ from ..decouple import open_pipeline
 from ..metrics import IntervalSettings, MetricValue, measure
 from .context import RunContext
 from .measured_tables import metrics_of, require_measurable, tables_of
+from .protocol_filling import require_resolution
 from .stages.evaluate import arm_sources, evaluation_features
 from .stages.sampling import draw_features, make_request
 
@@ -32,11 +33,13 @@ def measure_pipeline(
 
     Raises:
         ConfigError: a metric reads what none of the detectors makes.
+        ProtocolError: the pipeline's images are not of the named protocol's size.
 
     """
     config = context.spec.evaluate
     require_measurable(context.detectors, config.metrics)
     denoiser = open_pipeline(model).to(context.accelerator.device)
+    require_resolution(config.protocol, denoiser.resolution)
     context.store.prepare()
     reference = context.references[context.detectors[0].name]
     count = reference.generated_count(config.images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ProtocolError
 from ..metrics.named_protocols import NamedProtocol, protocol_named
 
 
@@ -45,8 +45,27 @@ def filled_run(values: Mapping[str, Any]) -> Mapping[str, Any]:
     _refuse(protocol, lines)
     if "dataset" not in fixed and "dataset" not in data:
         raise ValueError(f"{protocol.name} needs data.dataset: {protocol.data}")
-    given = {name: value for name, value in data.items() if value is not None}
-    return {"detector": protocol.detector, **values, "data": {**fixed, **given}}
+    # The resolution stays as given: None is the model's own, and the run is named by what is given.
+    filled = {name: value for name, value in fixed.items() if name != "resolution"}
+    return {"detector": protocol.detector, **values, "data": {**filled, **data}}
+
+
+def require_resolution(protocol: str | None, resolution: int) -> None:
+    """Checks that images are measured at their protocol's resolution, where they have a protocol.
+
+    Raises:
+        ProtocolError: they are not.
+
+    """
+    if protocol is None:
+        return
+    wanted = protocol_named(protocol).resolution
+    if resolution != wanted:
+        raise ProtocolError(
+            f"The protocol {protocol} compares images of {wanted} pixels, and the model makes "
+            f"{resolution}",
+            fix="leave evaluate.protocol out, or take a model of that size",
+        )
 
 
 def _protocol_of(evaluate: Mapping[str, Any]) -> NamedProtocol | None:

@@ -57,7 +57,6 @@ class Reference:
         self.halves = spec.evaluate.reference == "halves"
         self._floors: dict[str, RealFloor] = {}
         self._tables: dict[str, Tensor] = {}
-        self._floors: dict[str, RealFloor] = {}
 
     @cached_property
     def features(self) -> Tensor:

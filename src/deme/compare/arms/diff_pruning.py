@@ -84,7 +84,7 @@ class DiffPruningArm(Arm):
     """How many intervals of equal length, or their inner boundaries."""
     kept: float = Field(default=0.7, gt=0, le=1)
     """Budget: the mean fraction of the pretrained network's operations over a sampler's steps."""
-    ratios: tuple[float, ...] = Field(default=(1.0, 0.85, 0.7, 0.5, 0.35), min_length=1)
+    ratios: tuple[float, ...] = Field(default=(1.0, 0.8, 0.6, 0.4, 0.2), min_length=1)
     """Candidates for each interval, to the nearest that the architecture allows."""
     probing: float = Field(default=0.25, ge=0, lt=1)
     """Fraction of the training budget that the candidates' first steps take together."""
@@ -151,10 +151,8 @@ def _phases(plan: PruningPlan, setting: Setting) -> list[list[Task]]:
     intervals = range(len(plan.partition))
     phases: list[list[Task]] = []
     if plan.probes:
-        candidates = range(len(plan.widths))
-        phases.append(
-            [ProbeTask(plan, i, candidate) for i in intervals for candidate in candidates]
-        )
+        tried, candidates = plan.without_budget, range(len(plan.widths))
+        phases.append([ProbeTask(tried, i, c) for i in intervals for c in candidates])
     phases.append([FinetuneTask(plan, i) for i in intervals])
     if setting.average is not None:
         phases.append([PrunedAverageTask(plan, i, setting.average) for i in intervals])

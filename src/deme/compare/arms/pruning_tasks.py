@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ...decouple import Partition, TimestepRange, TimestepSampler, TrainingJob
 from ...decouple.snapshots import ExpertSnapshots
@@ -73,10 +73,17 @@ class PruningPlan:
         """Where its artifacts are, in the comparison's folder."""
         return f"arms/pruned/{self.digest[:12]}"
 
+    @property
+    def without_budget(self) -> PruningPlan:
+        """What candidates are made of: plans that differ in the budget alone share them."""
+        return replace(self, kept=0.0)
+
     def probe(self, interval: int, candidate: int) -> str:
         """A candidate after its first steps."""
         widths = "-".join(map(str, self.widths[candidate]))
-        return f"{self.folder}/probes/{_name(self.partition.ranges[interval])}-{widths}"
+        return (
+            f"{self.without_budget.folder}/probes/{_name(self.partition.ranges[interval])}-{widths}"
+        )
 
     def network(self, interval: int, average: float | None = None) -> str:
         """An interval's finished network, or another average of it."""
@@ -90,7 +97,10 @@ def _name(timesteps: TimestepRange) -> str:
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """A candidate for an interval: pruned, finetuned a little, and measured."""
+    """A candidate for an interval: pruned, finetuned a little, and measured.
+
+    Its plan is one :attr:`~PruningPlan.without_budget`, so that it is done once for all budgets.
+    """
 
     plan: PruningPlan
     interval: int

@@ -17,6 +17,7 @@ from ...generate import SamplerConfig
 from ...merge import InPlaceMerger
 from ..context import RunContext
 from ..measured_tables import require_measurable, tables_read
+from ..protocol_filling import require_resolution
 from ..spec import Arm
 from ..summary import summarize
 from .sampling import draw_features, make_request
@@ -35,9 +36,11 @@ def evaluate(context: RunContext) -> bool:
 
     Raises:
         ConfigError: a metric reads what none of the detectors makes.
+        ProtocolError: the model's images are not of the named protocol's size.
 
     """
     require_measurable(context.detectors, context.spec.evaluate.metrics)
+    require_resolution(context.spec.evaluate.protocol, context.denoiser.resolution)
     shards: list[Shard] = [
         (arm, seed, number)
         for arm in arm_sources(context)
