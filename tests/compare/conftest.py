@@ -100,4 +100,4 @@ def search_distance(comparison: Comparison, model: ComparedModel) -> float:
     for task in images.tasks():
         task.run(context)
     detector = context.detectors[0].name
-    return context.references[detector].search_distance(images.features(context)[detector])
+    return context.references[detector].search_distance(images.tables(context)[detector])

@@ -108,10 +108,12 @@ def test_killed_and_restarted_it_says_the_same(whole: Path, tmp_path: Path) -> N
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["deme.compare", "diffusers"])
     stopped: list[int] = []
+    seconds = 2.0
     while True:
         process = processes.Process(target=compare_in, args=(tmp_path,))
         process.start()
-        process.join(timeout=2.5)
+        process.join(timeout=seconds)
+        seconds *= 1.5  # so that it ends on a slow machine too
         if process.exitcode is not None:
             break
         if process.pid is not None:
@@ -120,6 +122,5 @@ def test_killed_and_restarted_it_says_the_same(whole: Path, tmp_path: Path) -> N
         done = [*(tmp_path / "runs").glob("train-*/experts/*/training.json")]
         assert len(done) >= (stopped[-1] if stopped else 0)
         stopped.append(len(done))
-        assert len(stopped) < 60
     assert process.exitcode == 0 and len(stopped) >= 2
     assert what_it_says(tmp_path) == what_it_says(whole)

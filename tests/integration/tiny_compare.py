@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
         "decouple": {"ranges": 2, "steps": 2, "batch_size": 8},
         "search": {"images": 24, "evaluations": 1, "sampler_steps": 2, "sample_batch_size": 24},
         "evaluate": {
+            "metrics": ["frechet", "kid"],
             "images": 24,
             "seeds": [1, 2],
             "sampler_steps": 2,

@@ -146,7 +146,7 @@ class Comparison:
             name: [
                 Trial(
                     setting,
-                    reference.search_distance(sets[name, setting].features(self.context)[detector]),
+                    reference.search_distance(sets[name, setting].tables(self.context)[detector]),
                 )
                 for setting in settings
             ]

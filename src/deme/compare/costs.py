@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..decouple import train_expert
+from ..decouple import DecoupleConfig, train_expert
 from ..denoisers import Denoiser, RoutedDenoiser
 from ..generate import ImageRequest, SamplerConfig, generate_images
 from ..generate.sampler import build_scheduler
@@ -47,17 +47,31 @@ class FlopCounter:
         self._known: dict[str, float] = {}
 
     def training_step(self, spec: RunSpec, index: int) -> float:
-        """One optimizer step of a run's expert: forward, backward, teacher, whatever it does."""
-        config = spec.decouple.model_copy(update={"steps": 1, "compile": False, "snapshots": 0})
-        key = config.model_copy(update={"learning_rate": 1.0}).model_dump_json()
+        """One optimizer step of a run's expert: forward, backward, teacher, whatever it does.
+
+        Where gradients of clusters are compared every k steps, the mean of k steps.
+        """
+        config = spec.decouple.model_copy(update={"compile": False, "snapshots": 0})
+        multitask, every = config.multitask, 1
+        if multitask is not None:
+            every = multitask.steps_between_games  # measuring affinities is not of any one step
+            multitask = multitask.model_copy(update={"cluster_by": "timestep"})
+            config = config.model_copy(update={"multitask": multitask})
+        key = config.model_copy(update={"learning_rate": 1.0, "steps": 1}).model_dump_json()
         if key not in self._known:
-            other = sibling(self.context, spec)
-            job = dataclasses.replace(expert_job(other, other.experts[index]), config=config)
-            counter = FlopCounterMode(display=False)
-            with tempfile.TemporaryDirectory() as folder, counter:
-                train_expert(job, Path(folder), other.accelerator, checkpointing_steps=2)
-            self._known[key] = float(counter.get_total_flops())
+            first = self._counted(spec, config, index, 1)
+            later = 0.0 if every == 1 else self._counted(spec, config, index, 2) - first
+            self._known[key] = (first + (every - 1) * later) / every
         return self._known[key]
+
+    def _counted(self, spec: RunSpec, config: DecoupleConfig, index: int, steps: int) -> float:
+        other = sibling(self.context, spec)
+        config = config.model_copy(update={"steps": steps})
+        job = dataclasses.replace(expert_job(other, other.experts[index]), config=config)
+        counter = FlopCounterMode(display=False)
+        with tempfile.TemporaryDirectory() as folder, counter:
+            train_expert(job, Path(folder), other.accelerator, checkpointing_steps=steps + 1)
+        return float(counter.get_total_flops())
 
 
 def sample_flops(denoiser: Denoiser, sampler: SamplerConfig) -> float:

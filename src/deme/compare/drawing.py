@@ -41,8 +41,11 @@ class ImageSet:
         starts = range(0, self.count, SHARD_SIZE)
         return [DrawTask(self, start, min(start + SHARD_SIZE, self.count)) for start in starts]
 
-    def features(self, context: RunContext) -> dict[str, Tensor]:
-        """Features ``(count, D)`` by detector, when its tasks are done."""
+    def tables(self, context: RunContext) -> dict[str, Tensor]:
+        """Features ``(count, D)`` by detector and what the metrics read besides, when it is drawn.
+
+        Keys are those of :func:`~deme.runs.measured_tables.table_key`.
+        """
         parts = [load_file(context.store.path / task.artifact(context)) for task in self.tasks()]
         names = [name for name in parts[0] if name != "images"]
         return {name: torch.cat([part[name] for part in parts]) for name in names}
@@ -70,6 +73,7 @@ class DrawTask:
             images.model.open(context),
             make_request(context, images.sampler, images.seed, images.count),
             context.detectors if images.judged else context.detectors[:1],
+            metrics=context.spec.evaluate.metrics if images.judged else (),
             indices=range(self.start, self.stop),
             keep=SAMPLES_KEPT if self.start == 0 else 0,
         )

@@ -8,6 +8,7 @@ from ..errors import ConfigError
 from ..files import write_json
 from ..runs.context import RunContext
 from ..runs.environment import describe_environment
+from ..runs.measured_tables import require_measurable
 from ..runs.progress import Reporter
 from ..runs.store import RunStore
 from .comparison import Comparison, levels
@@ -40,6 +41,7 @@ def run_comparison(
             f"{context.accelerator.num_processes} processes were launched for the comparison",
             fix="run it in one process; runtime.workers trains arms side by side",
         )
+    require_measurable(context.detectors, context.spec.evaluate.metrics)
     store = context.store
     store.prepare()
     with store.lock():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..metrics import measure
+from ..runs.measured_tables import metrics_of, tables_of
 from .comparison import Comparison
 from .drawing import ImageSet
 
@@ -33,16 +34,16 @@ def measured(
 ) -> dict[str, dict[str, float]]:
     """The metrics of one set of images on each detector."""
     context = comparison.context
-    features = images.features(context)
-    names = list(comparison.spec.run.evaluate.metrics)
+    kept = images.tables(context)
     found = {}
     for detector in context.detectors:
         reference = context.references[detector.name]
         indices = reference.split[0]
+        names = metrics_of(detector, comparison.spec.run.evaluate.metrics)
         measurement = measure(
             names,
-            reference.features[indices],
-            features[detector.name],
+            reference.evaluation_tables(names),
+            tables_of(kept, detector.name),
             protocol=reference.protocol(indices),
             reference=reference.evaluation,
         )

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..data import pixels
 from ..files import atomic_path
-from ..metrics import Protocol
+from ..metrics import Detector, Protocol
+from ..runs.measured_tables import metrics_of
 from ..runs.stages.evaluate import SAMPLES_KEPT
 from .comparison import Comparison
 from .costs import arm_costs, seconds_per_sample
@@ -44,7 +45,7 @@ def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str
         "protocols": {name: _protocol_of(comparison, name).to_dict() for name in detectors},
         "metrics": list(config.metrics),
         "detectors": detectors,
-        "floor": {name: _floors(comparison, name) for name in detectors},
+        "floor": {item.name: _floors(comparison, item) for item in context.detectors},
         "seeds": {"training": list(spec.seeds), "noise": list(config.seeds)},
         "images": comparison.judged_count(),
         "confidence": spec.confidence,
@@ -149,9 +150,10 @@ def _protocol(comparison: Comparison) -> str:
     return " · ".join(part for part in (line, said) if part)
 
 
-def _floors(comparison: Comparison, detector: str) -> dict[str, Any]:
-    reference = comparison.context.references[detector]
-    found = {name: reference.floor(name) for name in comparison.spec.run.evaluate.metrics}
+def _floors(comparison: Comparison, detector: Detector) -> dict[str, Any]:
+    reference = comparison.context.references[detector.name]
+    names = metrics_of(detector, comparison.spec.run.evaluate.metrics)
+    found = {name: reference.floor(name) for name in names}
     return {
         name: {"mean": floor.mean, "std": floor.deviation, "images": floor.images}
         for name, floor in found.items()

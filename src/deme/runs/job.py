@@ -9,6 +9,7 @@ from ..errors import ConfigError
 from ..files import read_json, write_json
 from .context import RunContext
 from .environment import describe_environment
+from .measured_tables import require_measurable
 from .stages.evaluate import evaluate
 from .stages.merge import write_merged
 from .stages.search import find_weights
@@ -58,6 +59,8 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
         write_json(store.path / "environment.json", describe_environment(context))
         if "search" in chosen:
             require_possible_search(context)
+        if "evaluate" in chosen:
+            require_measurable(context.detectors, context.spec.evaluate.metrics)
         try:
             for name in chosen:
                 started = time.perf_counter()

@@ -126,7 +126,7 @@ def _distance(context: RunContext, model: ComparedModel) -> float:
     images = ImageSet(model, _sampler(context), config.seed, config.images, judged=False)
     for task in images.tasks():
         task.run(context)
-    return context.references[detector].search_distance(images.features(context)[detector])
+    return context.references[detector].search_distance(images.tables(context)[detector])
 
 
 def _sampler(context: RunContext) -> SamplerConfig:
