@@ -10,7 +10,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deme import load_denoiser
-from deme.compare.costs import FlopCounter, sample_flops, seconds_per_sample, weight_bytes
+from deme.compare.costs import (
+    FlopCounter,
+    architecture,
+    sample_flops,
+    seconds_per_sample,
+    weight_bytes,
+)
 from deme.denoisers import RoutedDenoiser
 from deme.generate import ImageRequest, SamplerConfig, generate_images
 from deme.runs import RunContext, RunStore, load_spec
@@ -59,6 +65,21 @@ def test_a_game_is_counted_at_the_steps_that_play(counter: FlopCounter) -> None:
     seldom = step_of(counter, multitask=game | {"update_every": 4})
     assert each > 1.3 * plain
     assert seldom == pytest.approx((each + 3 * plain) / 4)
+
+
+def test_architectures_are_alike_whatever_the_weights_and_differ_in_who_serves_which_t() -> None:
+    base = load_denoiser("digits")
+    other = base.clone()
+    other.load_weights({name: tensor * 2 for name, tensor in base.weights().items()})
+    halves = RoutedDenoiser([base, other], (0, 500, 1000))
+    assert architecture(base) == architecture(other)
+    assert architecture(halves) == architecture(RoutedDenoiser([other, base], (0, 500, 1000)))
+    for different in (
+        base,
+        RoutedDenoiser([base, base], (0, 500, 1000)),
+        RoutedDenoiser([base, other], (0, 300, 1000)),
+    ):
+        assert architecture(halves) != architecture(different)
 
 
 def test_every_model_is_timed() -> None:

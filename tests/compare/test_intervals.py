@@ -30,6 +30,14 @@ def test_one_training_seed_is_said_and_leaves_the_noise_seeds() -> None:
     assert (found.over, found.seeds) == ("noise", 3)
 
 
+def test_two_arms_that_no_training_changes_are_no_repetitions_of_each_other() -> None:
+    first, second = [[1.0, 2.0, 4.0]] * 3, [[0.0, 0.0, 0.0]] * 3
+    found = paired_difference(first, second)
+    assert found == paired_difference(first[:1], second[:1]) and found.low < found.high
+    trained = [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [3.0, 3.0, 3.0]]
+    assert paired_difference(first, trained).over == "training"
+
+
 def test_a_single_pair_has_no_interval() -> None:
     found = paired_difference([[1.0]], [[0.5]])
     assert found.mean == 0.5 and found.to_dict()["low"] is None and found.to_dict()["high"] is None

@@ -66,3 +66,19 @@ def test_folders_are_joined_into_one(tmp_path: Path) -> None:
     assert (folder / "samples" / "late.npy").read_bytes() == b"late's"
     with pytest.raises(StorageError, match="no comparison"):
         join_folders([tmp_path / "a", tmp_path / "empty"], tmp_path / "runs")
+
+
+def test_an_arm_of_both_stands_once_and_two_arms_of_one_name_are_refused() -> None:
+    mine = record("a", {"deme": [[1.0], [2.0]], "plain": [[3.0], [4.0]]})
+    point = {"arm": "plain", "sampler_steps": 5}
+    same = record("b", {"plain": [[3.0 + 1e-7], [4.0]]}, curve=[point], missing=[])
+    joined = join_records([{**mine, "curve": [point]}, same])
+    assert list(joined["arms"]) == ["deme", "plain"] and joined["curve"] == [point]
+    with pytest.raises(ProtocolError, match="different arms are called plain"):
+        join_records([mine, record("b", {"plain": [[3.0], [5.0]]})])
+
+
+def test_what_another_machines_sums_change_is_no_other_protocol() -> None:
+    other = record("b", {"late": [[4.0], [7.0]]})
+    other["floor"]["digits"]["frechet"]["mean"] = 1.0 + 1e-9
+    assert list(join_records([record("a", {"deme": [[1.0], [2.0]]}), other])["arms"])

@@ -31,6 +31,16 @@ def test_the_run_is_a_recipe_with_what_overrides_it(tmp_path: Path) -> None:
     assert spec.run.name == spec.name == "mine" and spec.seeds == (3, 4)
 
 
+def test_a_name_that_overrides_the_files_names_the_folder(tmp_path: Path) -> None:
+    spec = load_comparison(written(tmp_path, SMALL), ["name=other"])
+    assert spec.run.name == spec.name == "other"
+
+
+def test_a_single_folder_is_told_what_several_are_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two folders or more"):
+        load_comparison(str(tmp_path))
+
+
 def test_arms_do_not_name_the_folder_so_that_another_arm_finds_those_that_are_there(
     tmp_path: Path,
 ) -> None:
@@ -47,6 +57,8 @@ def test_arms_do_not_name_the_folder_so_that_another_arm_finds_those_that_are_th
         (("learning_rates: [1.0e-3]", "learning_rates: [1.0e-3, 1.0e-3]"), "different"),
         (("recipe: digits", "recipe: digit"), "digits"),
         (("trials:", "seeds: [0, 0]\ntrials:"), "all different"),
+        (("pretrained: {", "real: {"), "cannot be an arm's name"),
+        (("pretrained: {", "../pretrained: {"), "cannot be an arm's name"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -240,3 +240,19 @@ def test_schedulers_that_cannot_be_read(tiny_pipeline: Write) -> None:
     (folder / "scheduler/scheduler_config.json").unlink()
     with pytest.raises(ModelError, match="scheduler cannot be loaded"):
         load_denoiser(folder)
+
+
+def test_a_family_that_is_not_supported_is_refused_before_its_weights_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "model_index.json"
+    unet = ["diffusers", "UNet2DConditionModel"]
+    index.write_text(json.dumps({"_class_name": "StableDiffusionPipeline", "unet": unet}))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(index))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were fetched")
+
+    monkeypatch.setattr("diffusers.DiffusionPipeline.download", refuse)
+    with pytest.raises(ModelError, match=r"UNet2DConditionModel .* not supported yet"):
+        load_denoiser("somebody/stable-diffusion")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..config import parse_config
 from ..decouple import DecoupleConfig
-from ..generate import SamplerConfig
+from ..errors import ConfigError
+from ..generate import SamplerConfig, build_scheduler
 from ..runs.context import RunContext
 from ..runs.spec import RunSpec
 from .arms.contract import Arm
@@ -17,6 +18,9 @@ from .drawing import ImageSet, draw_all
 from .spec import CompareSpec
 from .tasks import AverageTask, Task, TrainTask, do_task, sibling_store
 from .tuning import Choice, Trial, best_of
+
+Remarks = tuple[str, ...]
+"""What a reader should know of a measurement."""
 
 
 class Comparison:
@@ -32,6 +36,9 @@ class Comparison:
         self.context = context
         self.spec = spec
         self.choices: dict[tuple[str, int], Choice] = {}
+        self.measurements: dict[ImageSet, tuple[Mapping[str, Mapping[str, float]], Remarks]] = {}
+        self._contenders: dict[tuple[str, int, Setting], Contender] = {}
+        self._done: set[Task] = set()
         self._flops = FlopCounter(context)
 
     # What arms ask for (see arms.contract.Bench)
@@ -44,8 +51,20 @@ class Comparison:
         return config.steps * len(config.partition(steps))
 
     def training_run(self, seed: int, setting: Setting, **decouple: Any) -> RunSpec:
-        """A run that trains and nothing else; see the contract."""
+        """A run that trains and nothing else; see the contract.
+
+        Raises:
+            ConfigError: keys or values of ``decouple`` that are not valid.
+
+        """
         base = self.spec.run
+        precision = base.decouple.mixed_precision
+        if decouple.get("mixed_precision", precision) != precision:
+            raise ConfigError(
+                f"mixed_precision {decouple['mixed_precision']} is not the comparison's "
+                f"{precision}: a process computes in one precision",
+                fix="set run.decouple.mixed_precision for all arms",
+            )
         values = base.decouple.model_dump(mode="json", exclude_unset=True)
         values |= {"learning_rate": setting.learning_rate}
         if self.spec.trials.averages:
@@ -70,20 +89,39 @@ class Comparison:
         """The learning rates, at the published average."""
         return self.spec.settings()
 
-    def chosen(self, arm: str) -> Setting:
-        """What was chosen for an arm at the first training seed."""
-        return self.choice(arm, self.spec.seeds[0]).setting
-
     def contender(self, arm: str, seed: int, setting: Setting | None = None) -> Contender:
         """A model of an arm; see the contract."""
         chosen = self.choice(arm, seed).setting if setting is None else setting
-        return self.spec.arms[arm].contender(self, seed, chosen)
+        key = (arm, seed, chosen)
+        if key not in self._contenders:
+            self._contenders[key] = self.spec.arms[arm].contender(self, seed, chosen)
+        return self._contenders[key]
 
     def flops_per_step(self, spec: RunSpec, index: int = 0) -> float | None:
         """Floating-point operations of one optimizer step, counted; None where they cannot be."""
         return self._flops.training_step(spec, index)
 
     # How the arms come to be
+
+    def check(self) -> None:
+        """Asks, before anything is trained, all that can be asked of the arms by then.
+
+        Raises:
+            ConfigError: an arm, or a number of sampler steps, that is not possible.
+            DemeError: a model that an arm names and that cannot be opened or compared.
+
+        """
+        table, search = self.spec.run.evaluate, self.spec.run.search
+        curve = [
+            table.model_copy(update={"sampler_steps": n}) for n in self.spec.curve.sampler_steps
+        ]
+        for sampler in (table, search, *curve):
+            build_scheduler(self.context.denoiser, sampler)
+        for name, arm in self.spec.arms.items():
+            try:
+                arm.check(self)
+            except ConfigError as error:
+                raise ConfigError(f"arms.{name}: {error}") from error
 
     def choice(self, arm: str, seed: int) -> Choice:
         """What was chosen for an arm at a training seed."""
@@ -132,7 +170,7 @@ class Comparison:
             return {name: [Trial(s, None) for s in settings] for name, settings in wanted.items()}
         sets = {
             (name, setting): self._set(
-                self.spec.arms[name].contender(self, seed, setting),
+                self.contender(name, seed, setting),
                 self.spec.run.search.seed,
                 judged=False,
             )
@@ -176,12 +214,16 @@ class Comparison:
             tasks = dict.fromkeys(t for phase in phases if depth < len(phase) for t in phase[depth])
             self._side_by_side(list(tasks))
 
-    def _side_by_side(self, tasks: list[Task]) -> None:
+    def _side_by_side(self, wanted: list[Task]) -> None:
+        tasks = [task for task in wanted if task not in self._done]
+        if not tasks:
+            return
         self._sweep(tasks)
-        title = f"{len(tasks)} × {type(tasks[0]).__name__}" if tasks else ""
+        title = f"{len(tasks)} × {type(tasks[0]).__name__}"
         with self.context.reporter.bar(title, len(tasks)) as bar:
             for _ in self.context.workers.map(do_task, tasks):
                 bar.advance(1)
+        self._done.update(tasks)
 
     def _sweep(self, tasks: list[Task]) -> None:
         """Removes what killed trainings left half written, before several processes begin."""
@@ -189,8 +231,7 @@ class Comparison:
         for text in runs:
             store = sibling_store(self.context, RunSpec.model_validate_json(text))
             store.prepare()
-            with store.lock():
-                store.sweep()
+            store.sweep_where_idle()
 
 
 def levels(arms: dict[str, Any]) -> list[list[str]]:
@@ -199,7 +240,3 @@ def levels(arms: dict[str, Any]) -> list[list[str]]:
     for name, arm in arms.items():
         depth[name] = max((depth[of] + 1 for of in arm.needs()), default=0)
     return [[n for n in depth if depth[n] == d] for d in range(max(depth.values()) + 1)]
-
-
-ProgressTable = Callable[[Comparison, Sequence[str]], None]
-"""Called after each group of arms with the names of all that are judged so far."""

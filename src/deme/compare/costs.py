@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from bisect import bisect
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..decouple import DecoupleConfig, train_expert
 from ..denoisers import Denoiser, RoutedDenoiser
+from ..files import hash_value
 from ..generate import ImageRequest, SamplerConfig, generate_images
 from ..generate.sampler import build_scheduler
 from ..runs.context import RunContext
@@ -114,6 +115,26 @@ def weight_bytes(denoiser: Denoiser) -> int:
         for tensor in denoiser.network.state_dict().values()
     }
     return sum(storages.values())
+
+
+def architecture(denoiser: Denoiser) -> str:
+    """Hash of all that decides how long a call takes: layers, precision, and who serves which t."""
+    networks: list[torch.nn.Module] = [denoiser.network]
+    routes: Sequence[int] = ()
+    if isinstance(denoiser, RoutedDenoiser):
+        networks, routes = [expert.network for expert in denoiser.experts], denoiser.boundaries
+    distinct = list(dict.fromkeys(networks))
+    return hash_value(
+        {
+            "kind": type(denoiser).__name__,
+            "networks": [
+                [str(network), sorted({str(tensor.dtype) for tensor in network.parameters()})]
+                for network in distinct
+            ],
+            "owners": [distinct.index(network) for network in networks],
+            "routes": list(routes),
+        }
+    )
 
 
 def arm_costs(denoiser: Denoiser, sampler: SamplerConfig) -> dict[str, Any]:

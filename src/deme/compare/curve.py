@@ -13,7 +13,13 @@ from .judging import values_of
 
 
 def curve_sets(comparison: Comparison, name: str, steps: int) -> list[ImageSet]:
-    """The image sets of an arm at another number of steps, seeds as for the table."""
+    """The image sets of an arm at another number of steps, seeds as for the table.
+
+    An arm with a sampler of its own keeps it, which may have other steps at each training seed.
+    """
+    judged = comparison.judged_sets(name)
+    if _has_own_sampler(comparison, name):
+        return judged
     return [
         ImageSet(
             images.model,
@@ -22,7 +28,7 @@ def curve_sets(comparison: Comparison, name: str, steps: int) -> list[ImageSet]:
             images.count,
             judged=True,
         )
-        for images in comparison.judged_sets(name)
+        for images in judged
     ]
 
 
@@ -58,8 +64,12 @@ def _wanted(comparison: Comparison, judged: Sequence[str]) -> list[tuple[str, in
     curve, table = comparison.spec.curve, comparison.spec.run.evaluate.sampler_steps
     found = []
     for name in (name for name in curve.arms if name in judged):
-        if comparison.contender(name, comparison.spec.seeds[0]).sampler is not None:
+        if _has_own_sampler(comparison, name):
             found.append((name, comparison.judged_sets(name)[0].sampler.sampler_steps))
         else:
             found += [(name, steps) for steps in sorted({table, *curve.sampler_steps})]
     return found
+
+
+def _has_own_sampler(comparison: Comparison, name: str) -> bool:
+    return comparison.contender(name, comparison.spec.seeds[0]).sampler is not None

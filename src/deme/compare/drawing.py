@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..errors import StorageError
 from ..files import atomic_path, hash_value
 from ..generate import SamplerConfig
 from ..runs.context import RunContext
@@ -45,14 +47,18 @@ class ImageSet:
         """Features ``(count, D)`` by detector and what the metrics read besides, when it is drawn.
 
         Keys are those of :func:`~deme.runs.measured_tables.table_key`.
+
+        Raises:
+            StorageError: a file of them is missing or damaged.
+
         """
-        parts = [load_file(context.store.path / task.artifact(context)) for task in self.tasks()]
+        parts = [task.read(context) for task in self.tasks()]
         names = [name for name in parts[0] if name != "images"]
         return {name: torch.cat([part[name] for part in parts]) for name in names}
 
     def first_images(self, context: RunContext) -> Tensor:
         """The first images, uint8 ``(≤ 64, C, H, W)``."""
-        return load_file(context.store.path / self.tasks()[0].artifact(context))["images"]
+        return self.tasks()[0].read(context)["images"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,22 @@ class DrawTask:
             save_file(features, partial)
         context.store.complete(artifact, made_from)
         return True
+
+    def read(self, context: RunContext) -> dict[str, Tensor]:
+        """What was kept of them.
+
+        Raises:
+            StorageError: it is missing or damaged.
+
+        """
+        path = context.store.path / self.artifact(context)
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise StorageError(
+                f"Cannot read {path}: {error}",
+                fix="remove it and repeat the command, which draws these images again",
+            ) from error
 
     def artifact(self, context: RunContext) -> str:
         """Where they are, in the comparison's folder."""

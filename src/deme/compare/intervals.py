@@ -54,7 +54,7 @@ def paired_difference(first: Values, second: Values, confidence: float = 0.95) -
 
     The independent repetitions are the training seeds: noise seeds are shared, and averaging over
     them comes first. With one training seed the interval is over the noise seeds, and says nothing
-    of another training.
+    of another training; so it is where no training changes either arm, whose repetitions are one.
 
     Args:
         first: values of one arm.
@@ -67,7 +67,8 @@ def paired_difference(first: Values, second: Values, confidence: float = 0.95) -
         for one, other in zip(first, second, strict=True)
     ]
     means = [statistics.fmean(series) for series in differences]
-    over = "training" if len(means) > 1 else "noise"
+    trained = any(list(row) != list(rows[0]) for rows in (first, second) for row in rows)
+    over = "training" if len(means) > 1 and trained else "noise"
     series = means if over == "training" else differences[0]
     mean = statistics.fmean(means)
     if len(series) < 2:

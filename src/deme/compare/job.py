@@ -32,7 +32,7 @@ def run_comparison(
 
     Raises:
         RunLockedError: another process works on this comparison.
-        ConfigError: several processes were launched.
+        ConfigError: several processes were launched, or an arm is not possible.
 
     """
     context = comparison.context
@@ -42,6 +42,7 @@ def run_comparison(
             fix="run it in one process; runtime.workers trains arms side by side",
         )
     require_measurable(context.detectors, context.spec.evaluate.metrics)
+    comparison.check()
     store = context.store
     store.prepare()
     with store.lock():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from .record import RECORD
 
 SHARED = ("protocols", "metrics", "detectors", "seeds", "images", "budget", "trials", "floor")
 """What must be the same before two arms may stand in one table."""
+TOLERANCE = 1e-4
+"""Numbers of the same models that differ by no more, relatively, are the same."""
 
 
 def read_records(folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -38,14 +41,15 @@ def read_records(folders: Sequence[Path]) -> list[dict[str, Any]]:
 def join_records(
     records: Sequence[Mapping[str, Any]], reference: str | None = None
 ) -> dict[str, Any]:
-    """One record of the arms of several; an arm that is in two is taken from the first.
+    """One record of the arms of several; an arm that two have in common is taken from the first.
 
     Args:
         records: of comparisons under one protocol.
         reference: the arm that all others are compared with; None: the first record's.
 
     Raises:
-        ProtocolError: something that moves the numbers differs; the message lists what.
+        ProtocolError: something that moves the numbers differs; the message lists what. Or two
+            different arms have one name.
         ConfigError: the reference is no arm of them.
 
     """
@@ -55,7 +59,13 @@ def join_records(
     arms: dict[str, Any] = {}
     for record in records:
         for name, arm in record["arms"].items():
-            arms.setdefault(name, {k: v for k, v in arm.items() if k != "against"})
+            if name not in arms:
+                arms[name] = {k: v for k, v in arm.items() if k != "against"}
+            elif not _alike(arms[name]["values"], arm["values"]):
+                raise ProtocolError(
+                    f"Two different arms are called {name}: their numbers differ",
+                    fix="rename one in its comparison and repeat it: nothing is trained again",
+                )
     against = first["reference"] if reference is None else reference
     if against not in arms:
         raise ConfigError(f"There is no arm {against!r}", choices=arms, given=against)
@@ -70,16 +80,20 @@ def join_records(
                 }
                 for detector, metrics in arm["values"].items()
             }
-    curve = [point for record in records for point in record["curve"]]
+    curve: dict[tuple[str, int], Any] = {}
+    for point in (point for record in records for point in record["curve"]):
+        curve.setdefault((point["arm"], point["sampler_steps"]), point)
+    titles = {n: t for record in reversed(records) for n, t in record.get("titles", {}).items()}
     notes = list(dict.fromkeys(note for record in records for note in record["notes"]))
     missing = {name: None for record in records for name in record["missing"] if name not in arms}
     return {
         **first,
         "reference": against,
         "arms": arms,
-        "curve": curve,
+        "curve": list(curve.values()),
         "notes": notes,
         "missing": list(missing),
+        "titles": titles,
     }
 
 
@@ -114,7 +128,7 @@ def _require_same(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
         f"{name}: {_short(a)} ≠ {_short(b)}"
         for key in SHARED
         for name, a, b in _leaves(key, first.get(key), other.get(key))
-        if a != b
+        if not _alike(a, b)
     ]
     if differing:
         raise ProtocolError(
@@ -122,6 +136,19 @@ def _require_same(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
             f"({'; '.join(differing[:8])})",
             fix="run their arms in one comparison, or change one to the other's protocol",
         )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two values are the same, numbers but for what another machine's sums change."""
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (
+            math.isnan(a) and math.isnan(b)
+        )
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    return a == b
 
 
 def _leaves(path: str, a: Any, b: Any) -> list[tuple[str, Any, Any]]:

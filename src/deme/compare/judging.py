@@ -20,7 +20,7 @@ def values_of(
     noises = len(comparison.spec.run.evaluate.seeds)
     found: ArmValues = {}
     for number, images in enumerate(sets):
-        for detector, metrics in measured(comparison, images, notes).items():
+        for detector, metrics in _known(comparison, images, notes).items():
             for metric, value in metrics.items():
                 rows = found.setdefault(detector, {}).setdefault(metric, [])
                 if number % noises == 0:
@@ -29,10 +29,27 @@ def values_of(
     return found
 
 
+def _known(
+    comparison: Comparison, images: ImageSet, notes: dict[str, None]
+) -> dict[str, dict[str, float]]:
+    """The metrics of one set of images, measured once: the table is made again as arms come."""
+    if images not in comparison.measurements:
+        said: dict[str, None] = {}
+        comparison.measurements[images] = (measured(comparison, images, said), tuple(said))
+    found, remarks = comparison.measurements[images]
+    notes.update(dict.fromkeys(remarks))
+    return found
+
+
 def measured(
     comparison: Comparison, images: ImageSet, notes: dict[str, None]
 ) -> dict[str, dict[str, float]]:
-    """The metrics of one set of images on each detector."""
+    """The metrics of one set of images on each detector.
+
+    Raises:
+        StorageError: images that were drawn cannot be read.
+
+    """
     context = comparison.context
     kept = images.tables(context)
     found = {}

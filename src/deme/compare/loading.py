@@ -13,6 +13,8 @@ from ..runs.overrides import apply_override
 from ..runs.recipes import load_values, parse_yaml
 from .spec import CompareSpec
 
+JOINED = "give two folders or more to join them in one table, or one comparison's YAML file"
+
 
 def list_comparisons() -> dict[str, str]:
     """Shipped comparisons: name to the first comment line, which says what each is."""
@@ -51,12 +53,15 @@ def load_comparison(source: str, overrides: Sequence[str] = ()) -> CompareSpec:
             f"{source!r} is neither a YAML file here nor a shipped comparison",
             choices=shipped,
             given=source,
+            fix=JOINED if path.is_dir() else None,
         )
     values = parse_yaml(text, source)
     values.setdefault("name", name)
     values["run"] = _run_values(values.get("run"), str(values["name"]))
     for override in overrides:
         apply_override(values, override)
+    if isinstance(values["run"], dict):
+        values["run"]["name"] = values["name"]  # an override may have changed it
     return parse_config(CompareSpec, values)
 
 

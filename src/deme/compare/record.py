@@ -15,11 +15,12 @@ from ..metrics import Detector, Protocol
 from ..runs.measured_tables import metrics_of
 from ..runs.stages.evaluate import SAMPLES_KEPT
 from .comparison import Comparison
-from .costs import arm_costs, seconds_per_sample
+from .costs import architecture, arm_costs, seconds_per_sample
 from .curve import curve_points
 from .intervals import Values, mean_and_deviation, paired_difference
 from .judging import ArmValues, values_of
 from .models import distinct_networks
+from .spec import REAL
 
 RECORD = "compare.json"
 
@@ -56,6 +57,7 @@ def comparison_record(comparison: Comparison, judged: Sequence[str]) -> dict[str
             "images": comparison.budget_steps * batch,
         },
         "trials": _trials(comparison),
+        "halves": context.references[detectors[0]].halves,
         "arms": {name: arms[name] for name in spec.arms if name in arms},
         "curve": curve_points(comparison, judged),
         "notes": list(notes),
@@ -95,16 +97,22 @@ def title_of(comparison: Comparison, name: str) -> str:
 
 
 def _costs(comparison: Comparison, judged: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What each arm needs at inference, timed side by side."""
-    context, seed = comparison.context, comparison.spec.seeds[0]
-    opened = {}
+    """What each arm needs at inference, timed side by side.
+
+    Arms of one architecture are timed once, so that not all models are in memory together.
+    """
+    seed = comparison.spec.seeds[0]
+    costs, alike, timed = {}, {}, {}
     for name in judged:
         contender = comparison.contender(name, seed)
-        opened[name] = (contender.model.open(context), comparison.sampler_of(contender))
-    seconds = seconds_per_sample(opened)
+        denoiser = contender.model.open(comparison.context)
+        sampler = comparison.sampler_of(contender)
+        costs[name] = arm_costs(denoiser, sampler)
+        alike[name] = (architecture(denoiser), sampler)
+        timed.setdefault(alike[name], (denoiser, sampler))
+    seconds = seconds_per_sample(timed)
     return {
-        name: {**arm_costs(denoiser, sampler), "seconds_per_sample": seconds[name]}
-        for name, (denoiser, sampler) in opened.items()
+        name: {**entry, "seconds_per_sample": seconds[alike[name]]} for name, entry in costs.items()
     }
 
 
@@ -169,7 +177,7 @@ def write_samples(comparison: Comparison) -> None:
     """The first images of every arm from the same noise, and real ones beside."""
     context = comparison.context
     shown = min(SAMPLES_KEPT, len(context.source))
-    samples: dict[str, Tensor] = {"real": pixels(context.source, list(range(shown)))}
+    samples: dict[str, Tensor] = {REAL: pixels(context.source, list(range(shown)))}
     for name in comparison.spec.arms:
         samples[name] = comparison.judged_sets(name)[0].first_images(context)
     for name, images in samples.items():

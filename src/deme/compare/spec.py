@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from .arms.pipeline import PipelineArm
 from .arms.pretrained import PretrainedArm
 from .arms.soup import SoupArm
 from .contender import Setting
+
+REAL = "real"
+"""What real images are called where each arm's are."""
 
 AnyArm = Annotated[
     PretrainedArm
@@ -98,6 +101,17 @@ class CompareSpec(Config):
             raise ValueError("give at least one training seed, all different")
         return seeds
 
+    @field_validator("arms")
+    @classmethod
+    def _arms_name_files(cls, arms: dict[str, AnyArm]) -> dict[str, AnyArm]:
+        for name in arms:
+            if name in ("", ".", "..", REAL) or any(mark in name for mark in "/\\\0"):
+                raise ValueError(
+                    f"{name!r} cannot be an arm's name: its images are a file of that name, and "
+                    f"{REAL} is the real ones'"
+                )
+        return arms
+
     @model_validator(mode="after")
     def _arms_are_known(self) -> CompareSpec:
         known = list(self.arms)
@@ -124,7 +138,3 @@ class CompareSpec(Config):
     def settings(self) -> list[Setting]:
         """The rates, at the published average."""
         return [Setting(rate) for rate in self.trials.learning_rates]
-
-    def protocol(self) -> dict[str, Any]:
-        """What decides how arms are made and judged, the arms aside."""
-        return {"run": self.run.meaning(), "trials": self.trials.model_dump(mode="json")}

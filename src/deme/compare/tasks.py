@@ -36,14 +36,18 @@ def do_task(context: RunContext, task: Task) -> bool:
 def sibling(context: RunContext, spec: RunSpec) -> RunContext:
     """Another run beside this one, working in this process alone.
 
-    The model, images and detectors that both have in common are loaded once.
+    The model, images, detectors and references that both have in common are loaded once. It is
+    carried out as the comparison is: its checkpoints and trackers are those of this run's runtime.
     """
-    runtime = spec.runtime.model_copy(update={"workers": 1, "ray": None, "threads": None})
+    here = {"workers": 1, "ray": None, "threads": None}
+    runtime = context.spec.runtime.model_copy(update=here)
     spec = spec.model_copy(update={"runtime": runtime})
     other = RunContext(spec, sibling_store(context, spec), context.reporter)
     own = context.spec
     shared = vars(other)
     shared["accelerator"] = context.accelerator
+    same_images = (spec.model, spec.data) == (own.model, own.data)
+    seen = (spec.detector, spec.evaluate.detectors) == (own.detector, own.evaluate.detectors)
     if spec.model == own.model and "block" not in (
         spec.decouple.projection,
         own.decouple.projection,
@@ -51,10 +55,12 @@ def sibling(context: RunContext, spec: RunSpec) -> RunContext:
         shared["denoiser"] = context.denoiser
         shared["base"] = context.base
         shared["base_digest"] = context.base_digest
-        if spec.data == own.data:
-            shared["source"] = context.source
-    if (spec.detector, spec.evaluate.detectors) == (own.detector, own.evaluate.detectors):
+    if same_images:
+        shared["source"] = context.source
+    if seen:
         shared["detectors"] = context.detectors
+    if same_images and seen and spec.evaluate.reference == own.evaluate.reference:
+        shared["references"] = context.references
     return other
 
 
@@ -77,10 +83,10 @@ class TrainTask:
     index: int
 
     def run(self, context: RunContext) -> bool:
-        """Trains it, or finds it done."""
+        """Trains it, or finds it done; waits where another comparison is at it."""
         other = sibling(context, RunSpec.model_validate_json(self.spec))
         other.store.prepare()
-        return train_one(other, self.index)
+        return train_one(other, self.index, wait=True)
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,9 @@ class SearchTask:
     spec: str
 
     def run(self, context: RunContext) -> bool:
-        """Searches and merges, or finds it done."""
+        """Searches and merges, or finds it done; waits where another comparison is at it."""
         other = sibling(context, RunSpec.model_validate_json(self.spec))
         before = other.store.path / "merged" / "model_index.json"
         known = before.is_file()
-        run_job(other, ["experts", "search", "merge"])
+        run_job(other, ["experts", "search", "merge"], wait=True)
         return not known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ class Choice:
 
 
 def best_of(trials: Sequence[Trial]) -> Choice:
-    """The trial with the smallest value; the first of those that were not measured."""
-    best = min(trials, key=lambda trial: float("inf") if trial.value is None else trial.value)
-    return Choice(best.setting, tuple(trials))
+    """The trial with the smallest value; the first where none has a number."""
+
+    def value(trial: Trial) -> float:
+        return math.inf if trial.value is None or math.isnan(trial.value) else trial.value
+
+    return Choice(min(trials, key=value).setting, tuple(trials))

@@ -22,6 +22,7 @@ def _load_unet2d(*args: Any, **options: Any) -> Denoiser:
 
 FAMILIES: dict[str, Callable[..., Denoiser]] = {"UNet2DModel": _load_unet2d}
 """The class of the denoising network, as ``model_index.json`` names it, to its family's loader."""
+INDEX = "model_index.json"
 DENOISING_COMPONENTS = ("unet", "transformer")
 WEIGHT_FILES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 BUNDLED = ("digits",)
@@ -58,31 +59,37 @@ def load_denoiser(
     if not isinstance(config, ModelConfig):
         config = ModelConfig(path=str(config))
     folder = resolve_folder(config, cache_folder)
-    index_path = folder / "model_index.json"
+    index_path = folder / INDEX
     if not index_path.is_file():
         raise ModelError(
-            f"{config.path} is not a diffusers pipeline: it has no model_index.json",
+            f"{config.path} is not a diffusers pipeline: it has no {INDEX}",
             fix="give the folder that save_pretrained of a whole pipeline wrote, or a hub id",
         )
-    index = _read_index(index_path)
+    return _family(_read_index(index_path), config.path)(
+        folder, config.path, variant=config.variant, random_weights=config.random_weights
+    )
+
+
+def _family(index: Mapping[str, Any], path: str) -> Callable[..., Denoiser]:
+    """The loader of the family that a pipeline's index names.
+
+    Raises:
+        ModelError: a family that is not supported, or no denoising network at all.
+
+    """
     for component in DENOISING_COMPONENTS:
         kind = component_class(index, component)
         if kind is None:
             continue
         if kind not in FAMILIES:
             raise ModelError(
-                f"{config.path} has a {kind} ({index.get('_class_name')}); this family is not "
+                f"{path} has a {kind} ({index.get('_class_name')}); this family is not "
                 "supported yet",
                 choices=FAMILIES,
             )
-        return FAMILIES[kind](
-            folder,
-            config.path,
-            variant=config.variant,
-            random_weights=config.random_weights,
-        )
+        return FAMILIES[kind]
     raise ModelError(
-        f"{config.path} ({index.get('_class_name')}) has no denoising network",
+        f"{path} ({index.get('_class_name')}) has no denoising network",
         choices=DENOISING_COMPONENTS,
         fix="give a pipeline with one of these components",
     )
@@ -144,9 +151,12 @@ def _require_hub_id(path: str) -> None:
 
 def _download(config: ModelConfig) -> Path:
     from diffusers import DiffusionPipeline
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
     try:
+        index = hf_hub_download(config.path, INDEX, revision=config.revision)
+        _family(_read_index(Path(index)), config.path)  # before gigabytes come that nothing loads
         return Path(
             DiffusionPipeline.download(
                 config.path, revision=config.revision, variant=config.variant

@@ -30,12 +30,15 @@ WHOLE = tuple(name for name in STAGES if name != "experts")
 """The main job; ``training`` is the experts and the joint comparison side by side."""
 
 
-def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
+def run_job(
+    context: RunContext, stages: Sequence[str] | None = None, *, wait: bool = False
+) -> None:
     """Runs the stages of a run, taking the run's lock.
 
     Args:
         context: the run.
         stages: names among :data:`STAGES`; None: the whole job.
+        wait: for another process that works on this run, and do not refuse.
 
     Raises:
         RunLockedError: another process works on this run.
@@ -54,7 +57,7 @@ def run_job(context: RunContext, stages: Sequence[str] | None = None) -> None:
             raise ConfigError(f"Unknown stage {name!r}", choices=STAGES, given=name)
     store = context.store
     store.prepare()
-    with store.lock():
+    with store.lock(wait=wait):
         store.sweep()
         write_json(store.path / "environment.json", describe_environment(context))
         if "search" in chosen:

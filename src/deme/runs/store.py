@@ -62,6 +62,17 @@ class RunStore:
         """Removes half-written files; only while holding the run's lock."""
         sweep_partial(self.path)
 
+    def sweep_where_idle(self) -> None:
+        """The same where no process holds any lock of the run; else what is there is in use."""
+        names = [path.stem for path in sorted((self.path / "locks").glob("*.lock"))]
+        with contextlib.ExitStack() as held:
+            try:
+                for name in dict.fromkeys(["run", *names]):
+                    held.enter_context(self.lock(name))
+            except RunLockedError:
+                return
+            self.sweep()
+
     @contextlib.contextmanager
     def lock(self, name: str = "run", *, wait: bool = False) -> Iterator[None]:
         """Keeps a second process out. The system releases it when the process ends, however.

@@ -44,10 +44,6 @@ class Bench(Protocol):
         """The learning rates that are tried, at the published average."""
         ...
 
-    def chosen(self, arm: str) -> Setting:
-        """What was chosen for an arm that was made before."""
-        ...
-
     def contender(self, arm: str, seed: int, setting: Setting | None = None) -> Contender:
         """A model of an arm that was made before, at its chosen setting or another that was tried.
 
@@ -83,6 +79,15 @@ class Arm(Config):
         """All arms that must be made before."""
         of = self.made_of()
         return () if of is None else (of,)
+
+    def check(self, bench: Bench) -> None:
+        """Raises what would stop the arm later, as far as it can be known before any training.
+
+        Raises:
+            DemeError: of whatever kind.
+
+        """
+        self.phases(bench, 0, bench.settings()[0])
 
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """Tasks, phase after phase; those of one phase may be done side by side."""

@@ -9,8 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from ...decouple import Partition
 from ...errors import ConfigError
 from ...runs.spec import ExternalExpert, RunSpec
+from ...runs.stages.search_check import require_possible_search
 from ..contender import Contender, Setting
-from ..tasks import Task
+from ..tasks import Task, sibling
 from .contract import Arm, Bench
 from .experts import ExpertsArm
 from .searched import (
@@ -95,6 +96,21 @@ class MergedArm(Arm):
             for folder, timesteps in zip(folders, _partition(bench, spec), strict=True)
         ]
         return search_spec(bench, seed, experts, self.search)
+
+    def check(self, bench: Bench) -> None:
+        """The trainings' settings, and whether such a search can be done.
+
+        Raises:
+            DemeError: see :func:`~deme.runs.stages.search_check.require_possible_search`.
+
+        """
+        super().check(bench)
+        setting, own = bench.settings()[0], bench.context.spec
+        search = self.search_run(bench, 0, setting).search
+        spec = self.experts_run(bench, 0, setting).model_copy(
+            update={"search": search, "evaluate": own.evaluate}
+        )
+        require_possible_search(sibling(bench.context, spec))
 
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """The trainings, the averages, the statistics, and the search."""

@@ -77,6 +77,11 @@ class OmsDpmArm(Arm):
         """All rates are in it: there is nothing to choose."""
         return False
 
+    def check(self, bench: Bench) -> None:
+        """All but the zoo, which is not there yet."""
+        self._arm(bench).check(bench)
+        _steps(self.sampler_steps, bench.context.spec.evaluate)
+
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """The trainings at every rate, which other seeds lack, then the search."""
         bank, proposal = self._tasks(bench, seed, setting)

@@ -28,6 +28,10 @@ class PipelineArm(Arm):
         """It is as it is."""
         return False
 
+    def check(self, bench: Bench) -> None:
+        """Opens it, since no task does."""
+        self.contender(bench, 0, bench.settings()[0])
+
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """None."""
         return []
@@ -40,11 +44,11 @@ class PipelineArm(Arm):
                 so no number of it would mean what the others' mean.
 
         """
-        denoiser = open_pipeline(self.path)
-        _require_same_images(self.path, denoiser, bench.context.denoiser)
-        digest = StateDict(denoiser.weights(), self.path).digest()
-        path = Path(self.path).expanduser()
-        model = ElsewhereModel(str(path) if path.exists() else self.path, digest)
+        folder = Path(self.path).expanduser()
+        path = str(folder) if folder.exists() else self.path
+        denoiser = open_pipeline(path)
+        _require_same_images(path, denoiser, bench.context.denoiser)
+        model = ElsewhereModel(path, StateDict(denoiser.weights(), path).digest())
         return Contender(model, Cost(training_flops=None))
 
 

@@ -43,7 +43,7 @@ class MeasureTask:
         """Takes the model into the run and measures it, or finds that done."""
         other = sibling(context, RunSpec.model_validate_json(self.spec))
         other.store.prepare()
-        train_one(other, self.index)
+        train_one(other, self.index, wait=True)
         return measure_expert(other, self.index)
 
 

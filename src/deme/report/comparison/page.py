@@ -95,7 +95,7 @@ class ComparisonPage:
         if training > 1:
             over = f"{training} training seeds"
             over += f", each a mean over {noise} noise seeds" if noise > 1 else ""
-            return f"{over}; an arm that is the same model at every training seed has none"
+            return f"{over}; over the noise seeds for an arm that is one model at all of them"
         return f"{noise} noise seeds of one training" if noise > 1 else ""
 
     @property

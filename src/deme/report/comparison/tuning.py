@@ -70,10 +70,10 @@ def _decided(record: ComparisonRecord) -> str:
     metric, _, detector = record.plan.objective.partition(", ")
     features = f" on {detector} features" if detector else ""
     measure = f"the smallest {metric_title(metric)}{features}" if metric else "the best value"
-    return (
-        f"Kept was {measure}, on the search's noise seed and the search's real images; neither is "
-        "used to judge."
-    )
+    kept = f"Kept was {measure}, on the search's noise seed and the search's real images"
+    if record.raw.get("halves", True):
+        return f"{kept}; neither is used to judge."
+    return f"{kept}; that noise judges nothing, and those images are the ones that judge too."
 
 
 def _tuned_at(record: ComparisonRecord) -> str:

@@ -43,19 +43,26 @@ def train_all(context: RunContext) -> bool:
     return choose_joint(context) or any(worked)
 
 
-def train_one(context: RunContext, task: int | float | TreeNode) -> bool:
+def train_one(context: RunContext, task: int | float | TreeNode, *, wait: bool = False) -> bool:
     """Trains one model: an expert by its index (an int), a joint trial by its rate (a float).
 
     What a model of a tree starts from is trained before it, or waited for where another process
     is at it: a task is all that it takes to make its model.
 
+    Args:
+        context: the run.
+        task: what to train.
+        wait: for another process that trains this very expert, and do not refuse.
+
     Raises:
         ConfigError: an index that is no expert's.
+        RunLockedError: another process trains it.
+
     """
     if isinstance(task, float):
         return train_trial(context, task)
     if isinstance(task, TreeNode):
-        return _train_branch(context, task)
+        return _train_branch(context, task, wait=wait)
     if not 0 <= task < len(context.experts):
         raise ConfigError(
             f"There is no expert {task}",
@@ -63,8 +70,9 @@ def train_one(context: RunContext, task: int | float | TreeNode) -> bool:
         )
     expert = context.experts[task]
     if context.spec.decouple.tree and context.spec.experts is None:
-        return _train_branch(context, next(n for n in _tree(context) if n.leaf == task))
-    with _alone(context, f"expert-{expert.name}"):
+        leaf = next(n for n in _tree(context) if n.leaf == task)
+        return _train_branch(context, leaf, wait=wait)
+    with _alone(context, f"expert-{expert.name}", wait=wait):
         if context.spec.experts is not None:
             return _take_external(context, task)
         title = f"expert {task + 1}/{len(context.experts)} {expert.timesteps}"
@@ -106,12 +114,12 @@ def _nodes_above(context: RunContext, experts: Sequence[int]) -> list[TreeNode]:
     return [node for node in tree if node.leaf is None and node in needed]
 
 
-def _train_branch(context: RunContext, node: TreeNode) -> bool:
+def _train_branch(context: RunContext, node: TreeNode, *, wait: bool) -> bool:
     """Trains a model of the tree, after those that it comes from."""
     parent: str | None = None
     worked = False
     for member in path_to(_tree(context), node):
-        with _alone(context, f"expert-{member.name}", wait=member.leaf is None):
+        with _alone(context, f"expert-{member.name}", wait=wait or member.leaf is None):
             worked |= _train_node(context, member, parent)
         parent = _node_artifact(member)
     return worked
