@@ -56,9 +56,6 @@ class NudgedBench:
     def settings(self) -> Sequence[Setting]:
         return [Setting(rate) for rate in RATES]
 
-    def chosen(self, arm: str) -> Setting:
-        return self.settings()[0]
-
     def contender(self, arm: str, seed: int, setting: Setting | None = None) -> Contender:
         parts = tuple(self.nudged(f"{arm}-{i}", 0.01 * (i + 1)) for i in range(2))
         return Contender(RoutedModel(parts, (0, 500, 1000)), Cost(8, 80, 8.0, 5))

@@ -81,13 +81,17 @@ def test_the_curve_has_the_tables_own_point_and_another(whole: Path) -> None:
     assert points[3]["flops"] == pytest.approx(1.5 * points[2]["flops"])
 
 
-def test_again_nothing_is_trained_or_drawn(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_again_nothing_is_trained_drawn_or_measured(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("there was nothing left to do")
 
     before = what_it_says(whole)
     monkeypatch.setattr("deme.runs.stages.training.train_expert", refuse)
     monkeypatch.setattr("deme.compare.drawing.draw_features", refuse)
+    monkeypatch.setattr("deme.compare.judging.measure", refuse)
+    monkeypatch.setattr("deme.runs.reference.real_floor", refuse)
     compare_in(whole)
     assert what_it_says(whole) == before
 

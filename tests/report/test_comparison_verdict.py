@@ -11,6 +11,7 @@ from deme.report.comparison.costs import budget_sentences
 from deme.report.comparison.quantities import milliseconds, named, ordinal, rate, short
 from deme.report.comparison.standing import judge, standing
 from deme.report.comparison.tuning import trial_table, tuning_sentences
+from deme.report.comparison.verdict import intervals_text
 from report.fake_comparison import ARMS, FakeComparison
 
 
@@ -141,6 +142,22 @@ def test_the_same_trials_for_every_arm_are_said_with_where_they_were_made() -> N
     assert "0.05 and 0.15" in said
     assert "at training seed 0; the other seeds use what was found there" in said
     assert "Not tuned themselves: greedy soup and OMS-DPM" in said
+
+
+def test_real_images_that_tune_and_judge_are_said_to() -> None:
+    given = FakeComparison().record()
+    words = {True: "neither is used to judge", False: "those images are the ones that judge too"}
+    for halves in (True, False, None):
+        read = ComparisonRecord.from_mapping({**given, "halves": halves})
+        said = " ".join(tuning_sentences(read))
+        assert [text in said for text in words.values()] == [halves is True, halves is False]
+
+
+def test_intervals_over_trainings_are_named_beside_one_over_noise() -> None:
+    given = FakeComparison().record()
+    first = next(name for name in given["arms"] if name != given["reference"])
+    given["arms"][first]["against"]["digits"]["frechet"]["over"] = "noise"
+    assert "training seeds" in intervals_text(ComparisonRecord.from_mapping(given))
 
 
 def test_a_best_rate_at_the_end_of_those_tried_is_admitted() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..config import parse_config
@@ -19,9 +19,6 @@ from .spec import CompareSpec
 from .tasks import AverageTask, Task, TrainTask, do_task, sibling_store
 from .tuning import Choice, Trial, best_of
 
-Remarks = tuple[str, ...]
-"""What a reader should know of a measurement."""
-
 
 class Comparison:
     """Makes the arms. All that it makes is kept by its meaning: the same command resumes.
@@ -36,7 +33,6 @@ class Comparison:
         self.context = context
         self.spec = spec
         self.choices: dict[tuple[str, int], Choice] = {}
-        self.measurements: dict[ImageSet, tuple[Mapping[str, Mapping[str, float]], Remarks]] = {}
         self._contenders: dict[tuple[str, int, Setting], Contender] = {}
         self._done: set[Task] = set()
         self._flops = FlopCounter(context)

@@ -18,7 +18,7 @@ from .comparison import Comparison
 from .costs import architecture, arm_costs, seconds_per_sample
 from .curve import curve_points
 from .intervals import Values, mean_and_deviation, paired_difference
-from .judging import ArmValues, values_of
+from .judging import ArmValues, kept, values_of
 from .models import distinct_networks
 from .spec import REAL
 
@@ -161,10 +161,15 @@ def _protocol(comparison: Comparison) -> str:
 def _floors(comparison: Comparison, detector: Detector) -> dict[str, Any]:
     reference = comparison.context.references[detector.name]
     names = metrics_of(detector, comparison.spec.run.evaluate.metrics)
-    found = {name: reference.floor(name) for name in names}
+
+    def floor(name: str) -> dict[str, Any]:
+        found = reference.floor(name)
+        return {"mean": found.mean, "std": found.deviation, "images": found.images}
+
+    made_from = {"data": comparison.context.source.digest, "detector": detector.digest}
     return {
-        name: {"mean": floor.mean, "std": floor.deviation, "images": floor.images}
-        for name, floor in found.items()
+        name: kept(comparison.context, {"floor": name, **made_from}, lambda name=name: floor(name))
+        for name in names
     }
 
 

@@ -71,9 +71,11 @@ def _decided(record: ComparisonRecord) -> str:
     features = f" on {detector} features" if detector else ""
     measure = f"the smallest {metric_title(metric)}{features}" if metric else "the best value"
     kept = f"Kept was {measure}, on the search's noise seed and the search's real images"
-    if record.raw.get("halves", True):
-        return f"{kept}; neither is used to judge."
-    return f"{kept}; that noise judges nothing, and those images are the ones that judge too."
+    endings: dict[bool | None, str] = {
+        True: "; neither is used to judge",
+        False: "; that noise judges nothing, those images are the ones that judge too",
+    }
+    return f"{kept}{endings.get(record.raw.get('halves'), '')}."
 
 
 def _tuned_at(record: ComparisonRecord) -> str:

@@ -161,7 +161,9 @@ def intervals_text(record: ComparisonRecord) -> str:
     )
     if not any(difference.has_interval for difference in found):
         return f"{opening} One seed of each gives no interval, and no judgement."
-    over = next(d for d in found if d.has_interval)
+    having = [difference for difference in found if difference.has_interval]
+    # arms that no training changes are over noise; what they are among says what the table shows
+    over = next((d for d in having if d.over == "training"), having[0])
     level = percent(record.confidence).replace(".0 ", " ")
     seeds = f"{over.seeds} {over.over} seeds"
     limit = "" if over.over == "training" else "; they say nothing of another training"
