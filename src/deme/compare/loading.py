@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..config import parse_config
 from ..errors import ConfigError
 from ..runs.overrides import apply_override
-from ..runs.recipes import load_values, parse_yaml
+from ..runs.recipes import load_values
+from ..runs.shipped import Shipped
 from .spec import CompareSpec
 
 JOINED = "give two folders or more to join them in one table, or one comparison's YAML file"
 
 
+COMPARISONS = Shipped("deme.compare.recipes", "comparison", prefix="compare-")
+
+
 def list_comparisons() -> dict[str, str]:
     """Shipped comparisons: name to the first comment line, which says what each is."""
-    found = {}
-    for entry in resources.files("deme.compare.recipes").iterdir():
-        if entry.name.endswith(".yaml"):
-            first = entry.read_text("utf-8").splitlines()[0]
-            found[entry.name.removesuffix(".yaml")] = first.lstrip("# ").strip()
-    return dict(sorted(found.items()))
+    return COMPARISONS.names()
 
 
 def load_comparison(source: str, overrides: Sequence[str] = ()) -> CompareSpec:
@@ -38,25 +36,8 @@ def load_comparison(source: str, overrides: Sequence[str] = ()) -> CompareSpec:
             valid; the message names each with its choices.
 
     """
-    path, shipped = Path(source).expanduser(), list_comparisons()
-    if path.is_file():
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"Cannot read {path}: {error}") from error
-        name = path.stem
-    elif source in shipped:
-        text = resources.files("deme.compare.recipes").joinpath(f"{source}.yaml").read_text("utf-8")
-        name = f"compare-{source}"
-    else:
-        raise ConfigError(
-            f"{source!r} is neither a YAML file here nor a shipped comparison",
-            choices=shipped,
-            given=source,
-            fix=JOINED if path.is_dir() else None,
-        )
-    values = parse_yaml(text, source)
-    values.setdefault("name", name)
+    fix = JOINED if Path(source).expanduser().is_dir() else None
+    values = COMPARISONS.values(source, fix=fix)
     values["run"] = _run_values(values.get("run"), str(values["name"]))
     for override in overrides:
         apply_override(values, override)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -89,10 +90,10 @@ class Arm(Config):
         """
         self.phases(bench, 0, bench.settings()[0])
 
+    @abstractmethod
     def phases(self, bench: Bench, seed: int, setting: Setting) -> list[list[Task]]:
         """Tasks, phase after phase; those of one phase may be done side by side."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contender(self, bench: Bench, seed: int, setting: Setting) -> Contender:
         """What stands for the arm, when its tasks are done."""
-        raise NotImplementedError
